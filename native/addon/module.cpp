@@ -1,0 +1,13 @@
+// The addon's table of contents: each group of calls registers itself here.
+#include <napi.h>
+
+#include "addon/registers.h"
+
+namespace {
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  voxgrad::addon::register_versions(env, exports);
+  return exports;
+}
+}  // namespace
+
+NODE_API_MODULE(voxgrad, initialize)

@@ -1,0 +1,7 @@
+// The groups of calls that module.cpp adds to the addon, one function and one file a group.
+#pragma once
+#include <napi.h>
+
+namespace voxgrad::addon {
+void register_versions(Napi::Env env, Napi::Object exports);
+}  // namespace voxgrad::addon

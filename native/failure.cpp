@@ -1,0 +1,35 @@
+// Turns exceptions and failed system calls into voxgrad::Failure and its report.
+#include "failure.h"
+
+#include <c10/util/Exception.h>
+
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+namespace voxgrad {
+
+FailureReport describe_current_exception() {
+  try {
+    throw;
+  } catch (const Failure& failure) {
+    return {failure.code(), failure.what(), ""};
+  } catch (const c10::OutOfMemoryError& error) {
+    return {"ERR_OUT_OF_MEMORY", error.what_without_backtrace(), error.what()};
+  } catch (const c10::Error& error) {
+    return {"ERR_INTERNAL", error.what_without_backtrace(), error.what()};
+  } catch (const std::bad_alloc&) {
+    return {"ERR_OUT_OF_MEMORY", "the host has no more memory for this job", ""};
+  } catch (const std::exception& error) {
+    return {"ERR_INTERNAL", error.what(), ""};
+  } catch (...) {
+    return {"ERR_INTERNAL", "an exception of unknown type", ""};
+  }
+}
+
+void throw_system_failure(const std::string& action, const std::string& path, int error_number) {
+  const char* code = error_number == ENOENT ? "ERR_FORMAT" : "ERR_DISK";
+  throw Failure(code, "cannot " + action + " " + path + ": " + std::strerror(error_number));
+}
+
+}  // namespace voxgrad

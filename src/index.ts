@@ -1,0 +1,2 @@
+// The package's public entry.
+export { VoxgradError } from './errors.js'
