@@ -1,0 +1,267 @@
+// The native addon's surface, as src/native alone sees it. Shapes are (channel, z, y, x) or (z, y, x) in nnU-Net's order.
+
+/** A float32 volume (c, z, y, x) in C order. */
+export interface NativeImage {
+  data: Float32Array
+  shape: [number, number, number, number]
+}
+
+/** What the plans say about preprocessing one configuration, resolved to plain values. */
+export interface PreprocessingPlan {
+  transposeForward: number[]
+  /** Transposed order. Two extents for a 2D configuration: axis 0 then keeps the case's own spacing. */
+  targetSpacing: number[]
+  /** One of nnU-Net's class names per channel: ZScoreNormalization, CTNormalization, NoNormalization, ... */
+  normalizationSchemes: string[]
+  useMaskForNormalization: boolean[]
+  /** foreground_intensity_properties_per_channel, in channel order. */
+  intensityProperties: IntensityProperties[]
+  /** resampling_fn_*_kwargs of the plan; forceSeparateZ null lets anisotropy decide. */
+  imageResampling: ResamplingRule
+  segmentationResampling: ResamplingRule
+}
+
+export interface ResamplingRule {
+  isSegmentation: boolean
+  order: number
+  orderZ: number
+  forceSeparateZ: boolean | null
+}
+
+export interface IntensityProperties {
+  max: number
+  mean: number
+  median: number
+  min: number
+  percentile_00_5: number
+  percentile_99_5: number
+  std: number
+}
+
+export interface CaseFingerprint {
+  shapeAfterCrop: [number, number, number]
+  relativeSizeAfterCrop: number
+  /** Drawn foreground intensities per channel; empty where there is no foreground. */
+  intensities: Float32Array[]
+}
+
+/** What export needs to bring a prediction back to the original grid; also nnU-Net's CASE.pkl. Transposed axis order. */
+export interface CaseProperties {
+  /** Original axis order (not transposed). */
+  spacing: number[]
+  shapeBeforeCropping: number[]
+  boundingBox: [number, number][]
+  shapeAfterCropping: number[]
+}
+
+export interface PreprocessedCase {
+  image: NativeImage
+  properties: CaseProperties
+}
+
+/** A prediction's labels on the original grid: uint8 values held as Uint8Array, Uint16Array from 255 foreground labels on. */
+export interface ExportedSegmentation {
+  labels: Uint8Array | Uint16Array
+  shape: [number, number, number]
+}
+
+/** Final values only: every default lives in the zod schema (src/config). Spellings equal the C++ structs. */
+export interface TrainerConfig {
+  device: string
+  threads: number
+  deterministic: boolean
+  /** float32 on the CPU; bfloat16 or float16 autocast on CUDA. */
+  precision: 'float32' | 'bfloat16' | 'float16'
+  /** Decimal text of an unsigned 64-bit number. */
+  seed: string
+  batchSize: number
+  /** (z, y, x), or (y, x) for a 2D configuration. */
+  patchSize: number[]
+  /** What is cut from the case before the spatial transform. */
+  initialPatchSize: number[]
+  oversampleForeground: number
+  network: NetworkConfig
+  loss: LossConfig
+  optimizer: OptimizerConfig
+  augmentation: AugmentationConfig
+}
+
+export interface NetworkConfig {
+  /** PlainConvUNet for now. */
+  architecture: string
+  dimensions: number
+  inputChannels: number
+  outputChannels: number
+  featuresPerStage: number[]
+  kernelSizes: number[][]
+  strides: number[][]
+  convsPerStage: number[]
+  convsPerStageDecoder: number[]
+  convBias: boolean
+  normEps: number
+  negativeSlope: number
+}
+
+export interface LossConfig {
+  batchDice: boolean
+  smooth: number
+  /** One weight per deep-supervision output, full resolution first; zero weights are not evaluated. */
+  deepSupervisionWeights: number[]
+}
+
+export interface OptimizerConfig {
+  momentum: number
+  nesterov: boolean
+  weightDecay: number
+  clipNorm: number
+}
+
+/** nnU-Net's default chain; rotations in radians. Ranges are [low, high]. */
+export interface AugmentationConfig {
+  /** false: no transform at all but the centre crop. */
+  enabled: boolean
+  dummy2d: boolean
+  rotationProbability: number
+  rotationRange: [number, number]
+  scalingProbability: number
+  scalingRange: [number, number]
+  noiseProbability: number
+  noiseStandardDeviation: [number, number]
+  blurProbability: number
+  blurSigma: [number, number]
+  blurChannelProbability: number
+  brightnessProbability: number
+  brightnessRange: [number, number]
+  contrastProbability: number
+  contrastRange: [number, number]
+  lowResolutionProbability: number
+  lowResolutionScale: [number, number]
+  lowResolutionChannelProbability: number
+  gammaInvertedProbability: number
+  gammaProbability: number
+  gammaRange: [number, number]
+  /** Spatial axes that are flipped with probability 0.5 each. */
+  mirrorAxes: number[]
+  /** Per channel: set the image to 0 where the segmentation is -1 (nnU-Net's MaskImageTransform). */
+  maskImage: boolean[]
+}
+
+/** One number per step, as columns. */
+export interface TrainingChunk {
+  reason: 'completed' | 'stopped'
+  /** The first step's index and how many were done. */
+  firstStep: number
+  steps: number
+  loss: Float32Array
+  gradientNorm: Float32Array
+  stepMs: Float32Array
+}
+
+export interface ValidationChunk {
+  reason: 'completed' | 'stopped'
+  steps: number
+  loss: Float32Array
+  /** Summed over all batches, one entry per foreground label. */
+  truePositives: Float64Array
+  falsePositives: Float64Array
+  falseNegatives: Float64Array
+}
+
+export interface Snapshot {
+  /** What the trainer is doing. */
+  job: 'idle' | 'training' | 'validation' | 'prediction' | 'other'
+  /** Steps, validation batches or tiles done in this job, and how many it has. */
+  done: number
+  total: number
+  /** Global training step. */
+  step: number
+  lossOfLastStep: number
+}
+
+export interface PredictionJob {
+  tileStep: number
+  gaussian: boolean
+  mirrorAxes: number[]
+}
+
+/** All methods but snapshot and stop run as one job at a time on the trainer's own thread; a second one is ERR_BUSY. */
+export interface NativeTrainer {
+  /** Loads cases of a preprocessed folder (CASE.b2nd, CASE_seg.b2nd, CASE.pkl) into the case store. */
+  loadCases(job: { folder: string; training: string[]; validation: string[]; labels: number[] }): Promise<void>
+  runTraining(job: { learningRates: Float64Array }): Promise<TrainingChunk>
+  runValidation(job: { steps: number }): Promise<ValidationChunk>
+  /** Sliding window over a preprocessed image (c, z, y, x); returns logits (classes, z, y, x). */
+  predict(job: PredictionJob & { image: NativeImage }): Promise<NativeImage>
+  /** The same for CASE.b2nd of a preprocessed folder. */
+  predictCase(job: PredictionJob & { folder: string; caseId: string }): Promise<{
+    logits: NativeImage
+    properties: CaseProperties
+    /** The reader's own entry of the pickle (sitk_stuff or nibabel_stuff), as plain values. */
+    geometry: Record<string, unknown>
+  }>
+  /**
+   * Writes nnU-Net's checkpoint. `entries` are all keys but the weights and the optimizer's state
+   * (logging, _best_ema, current_epoch, init_args, trainer_name, inference_allowed_mirroring_axes, voxgrad, ...).
+   * `learningRate` goes into the optimizer's param group.
+   */
+  saveCheckpoint(job: { path: string; entries: Record<string, unknown>; learningRate: number }): Promise<void>
+  /** Reads one back: weights, and with 'everything' also the optimizer. Returns all other entries as plain values. */
+  loadCheckpoint(job: { path: string; what: 'everything' | 'weights' }): Promise<Record<string, unknown>>
+  /** The global step that the next training job starts with; set after loading a checkpoint. */
+  setStep(step: number): void
+  snapshot(): Snapshot
+  /** The running job ends after its current step (training, validation) or tile. */
+  stop(): void
+  dispose(): Promise<void>
+}
+
+/** Tensors that cross by the test door: numbers, booleans, strings, null, or a tensor. */
+export interface NativeTensor {
+  data: Float32Array | Float64Array | Int8Array | Uint8Array | Int16Array | Int32Array | BigInt64Array
+  shape: number[]
+}
+export type OpArgument = number | boolean | string | null | number[] | NativeTensor
+
+export interface NativeBinding {
+  versions(): { libtorch: string; compiler: string; cpu: string }
+
+  /** Intensities drawn and extents after the crop to nonzero. segmentation: labels as float32, shape (1, z, y, x). */
+  fingerprintCase(job: { image: NativeImage; segmentation: Float32Array; samples: number }): Promise<CaseFingerprint>
+  /** Statistics over all cases' draws of one channel (float32 sums, as NumPy does them). */
+  intensityStatistics(draws: Float32Array[]): Promise<IntensityProperties>
+  /** Crops, normalizes, resamples; writes CASE.b2nd, CASE_seg.b2nd and CASE.pkl into a folder. */
+  preprocessToFolder(job: {
+    image: NativeImage
+    segmentation: Float32Array
+    spacing: number[]
+    plan: PreprocessingPlan
+    /** Foreground labels, in the order of dataset.json. */
+    labels: number[]
+    patchSize: number[]
+    folder: string
+    caseId: string
+    /** Stored in the pickle under its own key(s): { sitk_stuff: {...} }. Arrays become tuples. */
+    geometry: Record<string, unknown>
+  }): Promise<{ shape: number[] }>
+  /** The same without a segmentation and without files, for prediction. */
+  preprocessForPrediction(job: { image: NativeImage; spacing: number[]; plan: PreprocessingPlan }): Promise<PreprocessedCase>
+  /** Resamples logits to the cropped grid, takes the argmax, fills the crop box, undoes the transpose. */
+  exportSegmentation(job: {
+    logits: NativeImage
+    properties: CaseProperties
+    targetSpacing: number[]
+    transposeForward: number[]
+    resampling: ResamplingRule
+  }): Promise<ExportedSegmentation>
+
+  readBlosc2(path: string): Promise<{ data: NativeTensor['data']; shape: number[] }>
+  /** A .pkl or .pth as plain values; tensors become { data, shape }. For tools and tests. */
+  readPickle(path: string): Promise<unknown>
+  readTorchFile(path: string): Promise<unknown>
+  /** Atomic: temporary file, fsync, rename, fsync of the folder. */
+  writeFileAtomically(path: string, bytes: Uint8Array): Promise<void>
+
+  createTrainer(config: TrainerConfig): Promise<NativeTrainer>
+  /** Every registered voxgrad::* op by name, for tests and benchmarks. */
+  callOp(name: string, args: OpArgument[]): NativeTensor[]
+}
