@@ -1,0 +1,186 @@
+// The options of every verb as zod schemas: all names, defaults and limits live here and nowhere else.
+import { z } from 'zod'
+import { VoxgradError } from '../errors.js'
+
+const positive = z.number().positive()
+const count = z.int().positive()
+const probability = z.number().min(0).max(1)
+const range = z
+  .tuple([z.number(), z.number()])
+  .refine(([low, high]) => low <= high, 'expected [low, high] with low <= high')
+
+/** An id (`4`, `"004"`) or a name (`"Dataset004_Hippocampus"`). */
+const dataset = z.union([z.string().min(1), z.int().nonnegative()]).transform(String)
+
+const foldersSchema = z
+  .strictObject({ raw: z.string().optional(), preprocessed: z.string().optional(), results: z.string().optional() })
+  .describe("Roots of nnU-Net's folders; without them nnUNet_raw, nnUNet_preprocessed and nnUNet_results count")
+
+const foldSchema = z.union([z.int().nonnegative(), z.literal('all')])
+
+const budgetSchema = z
+  .strictObject({
+    epochs: count.optional().describe('Number of epochs; 1000 unless steps is given'),
+    steps: count.optional().describe('Total optimizer steps in place of epochs; the last epoch may be short'),
+    stepsPerEpoch: count.default(250),
+    valSteps: count.default(50).describe('Validation batches at the end of each epoch'),
+  })
+  .refine((budget) => budget.epochs === undefined || budget.steps === undefined, 'epochs and steps exclude each other')
+
+const optimizerSchema = z.strictObject({
+  initialLr: positive.default(0.01),
+  momentum: z.number().min(0).lt(1).default(0.99),
+  nesterov: z.boolean().default(true),
+  weightDecay: z.number().nonnegative().default(3e-5),
+  clipNorm: positive.default(12).describe('Largest L2 norm of the gradient over all parameters'),
+})
+
+const scheduleSchema = z.strictObject({
+  exponent: positive.default(0.9).describe('Exponent of the polynomial decay'),
+  granularity: z
+    .enum(['step', 'epoch'])
+    .default('step')
+    .describe("How often the rate changes; epoch is nnU-Net's own, step makes a run independent of the epoch size"),
+})
+
+/** nnU-Net's default chain (nnUNetTrainer.get_training_transforms); ranges are [low, high]. */
+const augmentationSchema = z.strictObject({
+  preset: z
+    .enum(['default', 'none', 'no-mirroring'])
+    .default('default')
+    .describe('none: no transform and no mirroring; no-mirroring: neither in training nor in prediction'),
+  rotationDegrees: range.optional().describe("In place of the range that follows from the patch's shape"),
+  rotationProbability: probability.default(0.2),
+  scalingProbability: probability.default(0.2),
+  scalingRange: range.default([0.7, 1.4]),
+  noiseProbability: probability.default(0.1),
+  noiseStandardDeviation: range.default([0, 0.1]),
+  blurProbability: probability.default(0.2),
+  blurSigma: range.default([0.5, 1]),
+  blurChannelProbability: probability.default(0.5),
+  brightnessProbability: probability.default(0.15),
+  brightnessRange: range.default([0.75, 1.25]),
+  contrastProbability: probability.default(0.15),
+  contrastRange: range.default([0.75, 1.25]),
+  lowResolutionProbability: probability.default(0.25),
+  lowResolutionScale: range.default([0.5, 1]),
+  lowResolutionChannelProbability: probability.default(0.5),
+  gammaInvertedProbability: probability.default(0.1),
+  gammaProbability: probability.default(0.3),
+  gammaRange: range.default([0.7, 1.5]),
+})
+
+const checkpointSchema = z
+  .strictObject({
+    everyEpochs: count.default(10),
+    everyMinutes: positive.default(10),
+  })
+  .describe('checkpoint_latest is saved by whichever comes first, also in the middle of an epoch')
+
+const slidingWindowSchema = z.strictObject({
+  stepSize: z.number().positive().max(1).default(0.5).describe('Distance of neighboring tiles as a share of the tile'),
+  mirroring: z.boolean().default(true).describe('Average over mirrored inputs, along the axes mirrored in training'),
+})
+
+const deviceSchema = z.string().regex(/^(cpu|cuda(:\d+)?)$/, 'expected cpu, cuda or cuda:N')
+const seedSchema = z
+  .union([z.int().nonnegative(), z.string().regex(/^\d{1,20}$/)])
+  .transform(String)
+  .refine((text) => BigInt(text) < 2n ** 64n, 'expected a number below 2^64')
+const checkpointName = z.enum(['final', 'best', 'latest'])
+const threads = count.optional().describe('Native threads; without it one for each processor that the process may use')
+
+/** Options of `train`; `z.infer` of it with every default filled in is what a run stores in run.json. */
+export const trainOptionsSchema = z.strictObject({
+  dataset,
+  configuration: z.string().min(1).describe('2d, 3d_fullres, or another configuration of the plans'),
+  fold: foldSchema,
+  plans: z.string().min(1).default('nnUNetPlans'),
+  folders: foldersSchema.prefault({}),
+  run: z.string().min(1).optional().describe('The run folder, in place of the one below nnUNet_results'),
+  continue: z.boolean().default(false).describe('Resume the run if the folder holds one, start it otherwise'),
+  device: deviceSchema.default('cpu'),
+  precision: z
+    .enum(['auto', 'float32', 'bfloat16', 'float16'])
+    .default('auto')
+    .describe('auto: float32 on the CPU, bfloat16 on CUDA'),
+  threads,
+  seed: seedSchema.default('12345'),
+  deterministic: z.boolean().default(false),
+  budget: budgetSchema.prefault({}),
+  optimizer: optimizerSchema.prefault({}),
+  schedule: scheduleSchema.prefault({}),
+  emaDecay: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0.9)
+    .describe('Weight of the past in the moving average of the mean foreground Dice'),
+  oversampleForeground: probability.default(0.33),
+  augmentation: augmentationSchema.prefault({}),
+  checkpoint: checkpointSchema.prefault({}),
+  validation: slidingWindowSchema.prefault({}).describe('Sliding window of the validation at the end'),
+  validateAtEnd: z.boolean().default(true),
+})
+
+/** Options of `resume`; what is not given stays as the run was started. */
+export const resumeOptionsSchema = z.strictObject({
+  run: z.string().min(1),
+  from: z.enum(['newest', 'latest', 'best', 'final']).default('newest'),
+  folders: foldersSchema.prefault({}),
+})
+
+export const validateOptionsSchema = z.strictObject({
+  run: z.string().min(1),
+  checkpoint: checkpointName.default('final'),
+  folders: foldersSchema.prefault({}),
+  device: deviceSchema.optional(),
+  threads,
+})
+
+export const predictOptionsSchema = z.strictObject({
+  input: z.string().min(1).describe('Folder of images, CASE_0000.nii.gz and so on'),
+  output: z.string().min(1),
+  run: z.string().min(1).describe('A fold folder, or its parent together with folds'),
+  folds: z.array(foldSchema).min(1).optional(),
+  checkpoint: checkpointName.default('final'),
+  stepSize: slidingWindowSchema.shape.stepSize,
+  mirroring: slidingWindowSchema.shape.mirroring,
+  device: deviceSchema.default('cpu'),
+  threads,
+})
+
+/** What a caller writes: defaults may be left out. */
+export type TrainInput = z.input<typeof trainOptionsSchema>
+/** The same with every default filled in. */
+export type TrainOptions = z.infer<typeof trainOptionsSchema>
+export type ResumeInput = z.input<typeof resumeOptionsSchema>
+export type ResumeOptions = z.infer<typeof resumeOptionsSchema>
+export type ValidateInput = z.input<typeof validateOptionsSchema>
+export type ValidateOptions = z.infer<typeof validateOptionsSchema>
+export type PredictInput = z.input<typeof predictOptionsSchema>
+export type PredictOptions = z.infer<typeof predictOptionsSchema>
+export type Fold = z.infer<typeof foldSchema>
+export type CheckpointName = z.infer<typeof checkpointName>
+
+/** JSON Schema (draft 2020-12) of what `train` takes, for editors and `voxgrad config schema`. */
+export const trainOptionsJsonSchema = (): object => z.toJSONSchema(trainOptionsSchema, { io: 'input' })
+
+/**
+ * Checks options and fills in defaults.
+ * @param origin where the options come from, for the message ("options of train", "run.yaml")
+ * @throws VoxgradError ERR_CONFIG naming every faulty field at once
+ */
+export function parseOptions<Schema extends z.ZodType>(
+  schema: Schema,
+  input: unknown,
+  origin: string,
+): z.infer<Schema> {
+  const result = schema.safeParse(input)
+  if (result.success) return result.data
+  const faults = result.error.issues.map((issue) => `  ${issue.path.join('.') || 'options'}: ${issue.message}`)
+  throw new VoxgradError(
+    'ERR_CONFIG',
+    `${origin}: ${faults.length === 1 ? 'one fault' : `${faults.length} faults`}\n${faults.join('\n')}`,
+  )
+}

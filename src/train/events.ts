@@ -1,0 +1,186 @@
+// What a run reports while it goes: one union of plain serializable objects, and the run's own interface.
+
+/** One finished epoch, exactly as a line of metrics.jsonl. Numbers that are not finite are null. */
+export interface EpochLine {
+  type: 'epoch'
+  /** From 0. */
+  epoch: number
+  /** Optimizer steps done at the end of this epoch. */
+  step: number
+  /** Learning rate of the epoch's first step. */
+  lr: number
+  train_loss: number | null
+  val_loss: number | null
+  /** Pseudo-Dice per foreground label; null where the label was neither there nor predicted. */
+  dice_per_class: (number | null)[]
+  mean_fg_dice: number | null
+  ema_fg_dice: number | null
+  /** Training and validation of this epoch, without saving. */
+  seconds: number
+  step_ms: { p50: number; p95: number }
+  memory: { resident_bytes: number; peak_resident_bytes: number }
+}
+
+/** `completed`: all steps are done. `signal`: stopped early and resumable. */
+export type StopReason = 'completed' | 'early_stopping' | 'time_budget' | 'signal' | 'non_finite' | 'error'
+
+export interface PreparingEvent {
+  type: 'preparing'
+  stage: 'plan' | 'preprocess'
+  done: number
+  total: number
+  secondsLeft?: number
+}
+
+export interface RunStartedEvent {
+  type: 'run_started'
+  dataset: string
+  configuration: string
+  plans: string
+  fold: number | 'all'
+  /** The run folder. */
+  folder: string
+  device: string
+  threads: number
+  seed: string
+  trainingCases: number
+  validationCases: number
+  /** Foreground labels in the order of dice_per_class. */
+  labels: { name: string; value: number }[]
+  epochs: number
+  stepsPerEpoch: number
+  totalSteps: number
+  /** Steps already done: 0, or where a resumed run goes on. */
+  step: number
+  /** The budget in a sentence: "20 epochs x 100 steps = 2,000 steps; ...". */
+  budget: string
+}
+
+export interface ProgressEvent {
+  type: 'progress'
+  job: 'training' | 'validation'
+  epoch: number
+  epochs: number
+  /** Steps or validation batches of this epoch: done and total. */
+  done: number
+  total: number
+  /** Global optimizer steps done. */
+  step: number
+  totalSteps: number
+  loss: number | null
+  /** Until the last step, end validation not counted; null until the speed is known. */
+  secondsLeft: number | null
+}
+
+export interface CheckpointEvent {
+  type: 'checkpoint'
+  file: string
+  epoch: number
+  step: number
+}
+
+export interface NewBestEvent {
+  type: 'new_best'
+  epoch: number
+  step: number
+  ema_fg_dice: number
+}
+
+export interface ResumeEvent {
+  type: 'resume'
+  /** The checkpoint file, or null where the run starts over from step 0. */
+  from: string | null
+  epoch: number
+  step: number
+  /** Why this one, and why not the others. */
+  text: string
+}
+
+/** Progress of `validate` and `predict`: cases predicted so far. */
+export interface CaseProgressEvent {
+  type: 'validation_progress' | 'prediction_progress'
+  caseId: string
+  done: number
+  total: number
+  secondsLeft: number | null
+}
+
+export interface CaseValidatedEvent {
+  type: 'case_validated'
+  caseId: string
+  /** Per foreground label; null where the label is in neither the reference nor the prediction. */
+  dice: (number | null)[]
+}
+
+export interface ValidationFinishedEvent {
+  type: 'validation_finished'
+  checkpoint: 'final' | 'best' | 'latest'
+  /** Path of summary.json. */
+  summary: string
+  labels: { name: string; value: number; dice: number | null }[]
+  meanForegroundDice: number | null
+}
+
+export interface PredictionFinishedEvent {
+  type: 'prediction_finished'
+  output: string
+  cases: number
+}
+
+export interface WarningEvent {
+  type: 'warning'
+  text: string
+}
+
+export interface LogEvent {
+  type: 'log'
+  text: string
+}
+
+export interface StopEvent {
+  type: 'stop'
+  reason: StopReason
+  epoch: number
+  step: number
+}
+
+export interface RunFinishedEvent {
+  type: 'run_finished'
+  result: RunResult
+}
+
+export type RunEvent =
+  | PreparingEvent
+  | RunStartedEvent
+  | ResumeEvent
+  | ProgressEvent
+  | EpochLine
+  | CheckpointEvent
+  | NewBestEvent
+  | CaseProgressEvent
+  | CaseValidatedEvent
+  | ValidationFinishedEvent
+  | PredictionFinishedEvent
+  | WarningEvent
+  | LogEvent
+  | StopEvent
+  | RunFinishedEvent
+
+export interface RunResult {
+  status: 'finished' | 'stopped'
+  reason: StopReason
+  folder: string
+  /** Epochs and optimizer steps done. */
+  epochs: number
+  step: number
+  /** Mean foreground Dice of the end validation on the final weights; null where it was not run. */
+  meanValidationDice: number | null
+}
+
+/** A job under way. Events may be read by one loop; a run goes on whether or not anyone reads them. */
+export interface Run<Result = RunResult> extends AsyncIterable<RunEvent> {
+  /** Resolves when everything is written; rejects with a VoxgradError. */
+  readonly finished: Promise<Result>
+  /** Ends after the current step with a checkpoint. Calling it again changes nothing. */
+  stop(): void
+}

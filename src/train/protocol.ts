@@ -1,0 +1,20 @@
+// The messages between the command line and the child process that runs the engine; all of them are plain objects.
+import type { PredictInput, ResumeInput, TrainInput, ValidateInput } from '../config/schema.js'
+import type { ErrorCode } from '../errors.js'
+import type { RunEvent } from './events.js'
+
+/** What a child does; options as the package's functions of the same name take them. */
+export type Job =
+  | { kind: 'train'; options: TrainInput }
+  | { kind: 'resume'; options: ResumeInput }
+  | { kind: 'validate'; options: ValidateInput }
+  | { kind: 'predict'; options: PredictInput }
+
+/** Parent to child. The first message is the job. */
+export type ToChild = { type: 'job'; job: Job } | { type: 'stop' }
+
+/** Child to parent. `done` or `failed` is the last message. */
+export type FromChild =
+  | { type: 'event'; event: RunEvent }
+  | { type: 'done'; result: unknown }
+  | { type: 'failed'; code: ErrorCode; message: string; nativeBacktrace?: string }
