@@ -1,0 +1,82 @@
+// Reading and writing whole files: atomic writes, and file system errors as one clear VoxgradError.
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import path from 'node:path'
+import { type ErrorCode, VoxgradError } from './errors.js'
+import { formatJson, parseJson } from './json.js'
+
+const reasons: Record<string, string> = {
+  ENOSPC: 'no space is left on the disk; free some or choose another folder',
+  EDQUOT: 'the disk quota is used up; free some space or choose another folder',
+  EROFS: 'the file system is read-only; choose another folder',
+  EACCES: 'permission denied; check the owner and the mode',
+  EPERM: 'permission denied; check the owner and the mode',
+  ENOENT: 'there is no such file or folder',
+  ENOTDIR: 'a part of the path is not a folder',
+  EISDIR: 'this is a folder, a file is expected',
+  EMFILE: 'too many open files; raise `ulimit -n`',
+}
+
+/** A file system error in words, without its path. */
+export function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  return reasons[code ?? ''] ?? message
+}
+
+/**
+ * Reads a whole file.
+ * @param what what the file is, for the message: 'dataset.json', 'image'
+ * @throws VoxgradError with `code` (ERR_DATASET where input data is read)
+ */
+export async function readBytes(file: string, what: string, code: ErrorCode = 'ERR_DATASET'): Promise<Buffer> {
+  try {
+    return await readFile(file)
+  } catch (error) {
+    throw new VoxgradError(code, `${file}: expected a readable ${what}, but ${reasonOf(error)}`, { cause: error })
+  }
+}
+
+/** Reads and parses a JSON file (Python's NaN included). Throws as readBytes and parseJson do. */
+export async function readJson(file: string, what: string, code: ErrorCode = 'ERR_DATASET'): Promise<unknown> {
+  return parseJson((await readBytes(file, what, code)).toString('utf8'), file)
+}
+
+/**
+ * Writes a file so that at any moment either the old or the new content is there: temporary file in the same folder,
+ * fsync, rename, fsync of the folder. The folder is made if it is missing.
+ * @throws VoxgradError ERR_DISK; the earlier file is then untouched and the temporary one removed
+ */
+export async function writeFileAtomically(file: string, content: Uint8Array | string): Promise<void> {
+  const folder = path.dirname(file)
+  const temporary = path.join(folder, `.${path.basename(file)}.${randomBytes(6).toString('hex')}.tmp`)
+  try {
+    await mkdir(folder, { recursive: true })
+    const handle = await open(temporary, 'wx')
+    try {
+      await handle.writeFile(content)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(temporary, file)
+    await syncFolder(folder)
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined)
+    throw new VoxgradError('ERR_DISK', `${file}: cannot be written, because ${reasonOf(error)}`, { cause: error })
+  }
+}
+
+/** Makes the names in a folder (new, renamed) survive a power cut. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Writes a value as JSON in nnU-Net's form (indent 4), atomically. */
+export async function writeJson(file: string, value: unknown): Promise<void> {
+  await writeFileAtomically(file, formatJson(value))
+}
