@@ -1,0 +1,37 @@
+// Intensity transforms of one image (c, z, y, x) or (c, y, x), float32, in place and on the image's device. Statistics
+// stay on the device. Methods and constants: batchgeneratorsv2 (transforms/intensity, noise, spatial/low_resolution).
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <vector>
+
+#include "kernels/draw.h"
+
+namespace voxgrad::augment {
+
+/// Adds independent normal noise of one standard deviation to all channels; number i of the field belongs to voxel i of
+/// the image in memory order.
+void gaussian_noise(at::Tensor& image, double standard_deviation, const Address& address);
+
+/// Convolves one channel with a Gaussian along each spatial axis in turn, reflecting at the border.
+/// sigmas: one per spatial axis, in voxels. Throws Failure(ERR_CONFIG) where an axis is shorter than half the kernel.
+void gaussian_blur(at::Tensor& image, int64_t channel, at::ArrayRef<double> sigmas);
+
+/// The number of weights of the blur for one sigma: 6 sigma + 0.5 to the nearest odd number.
+int64_t blur_kernel_size(double sigma);
+
+/// Multiplies one channel.
+void brightness(at::Tensor& image, int64_t channel, double factor);
+
+/// Scales one channel about its mean, clamped to its range before.
+void contrast(at::Tensor& image, int64_t channel, double factor);
+
+/// Samples one channel down to the nearest voxels and linearly up again. keep_axis_0: axis 0 keeps its extent.
+void low_resolution(at::Tensor& image, int64_t channel, double scale, bool keep_axis_0);
+
+/// Raises one channel, brought to [0, 1], to a power, and gives it its mean and standard deviation back.
+/// invert: acts on the negative image.
+void gamma(at::Tensor& image, int64_t channel, double exponent, bool invert);
+
+}  // namespace voxgrad::augment

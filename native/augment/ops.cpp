@@ -1,0 +1,142 @@
+// The augmentation as ops, so that tests and benchmarks reach each transform by name. Schemas: kernels/schemas.cpp.
+#include <ATen/ATen.h>
+#include <torch/library.h>
+
+#include "augment/chain.h"
+#include "failure.h"
+
+namespace voxgrad::augment {
+
+namespace {
+using Pair = std::tuple<at::Tensor, at::Tensor>;
+
+Pair pair_of(const Sample& sample) { return {sample.image, sample.segmentation}; }
+
+Address address_of(int64_t seed, int64_t step, int64_t sample) {
+  return {static_cast<uint64_t>(seed), static_cast<uint64_t>(step), static_cast<uint32_t>(sample)};
+}
+
+/// Fills a configuration from its flattened fields.
+struct FlatReader {
+  at::ArrayRef<double> values;
+  int64_t channels;
+  AugmentationConfig& config;
+  size_t position = 0;
+
+  double next() {
+    if (position >= values.size()) throw Failure("ERR_CONFIG", "augmentation op: the flattened configuration is too short");
+    return values[position++];
+  }
+  void operator()(const char*, bool AugmentationConfig::*field) { config.*field = next() != 0; }
+  void operator()(const char*, double AugmentationConfig::*field) { config.*field = next(); }
+  void operator()(const char*, Range AugmentationConfig::*field) {
+    for (double& bound : config.*field) bound = next();
+  }
+  void operator()(const char*, std::vector<int64_t> AugmentationConfig::*field) {
+    const auto end = static_cast<int64_t>(values.size()) - channels;
+    while (static_cast<int64_t>(position) < end) (config.*field).push_back(static_cast<int64_t>(next()));
+  }
+  void operator()(const char*, std::vector<bool> AugmentationConfig::*field) {
+    for (int64_t channel = 0; channel < channels; ++channel) (config.*field).push_back(next() != 0);
+  }
+};
+
+AugmentationConfig config_of(at::ArrayRef<double> values, int64_t channels) {
+  AugmentationConfig config;
+  AugmentationConfig::fields(FlatReader{values, channels, config});
+  return config;
+}
+
+/// Columns: rotated or scaled, 3 angles, scale, noise deviation, then per channel: 3 blur sigmas, brightness, contrast, low
+/// resolution scale, gamma inverted, gamma; then one 0 or 1 per mirror axis. 0 where a transform does not act.
+at::Tensor draw_augmentation(at::ArrayRef<double> flat, int64_t dimensions, int64_t channels, int64_t seed,
+                             int64_t first_step, int64_t last_step, int64_t sample) {
+  const AugmentationConfig config = config_of(flat, channels);
+  std::vector<double> rows;
+  for (int64_t step = first_step; step < last_step; ++step) {
+    const Address address = address_of(seed, step, sample);
+    const SpatialParameters spatial = draw_spatial(config, dimensions, address);
+    rows.push_back(spatial.identity ? 0 : 1);
+    rows.insert(rows.end(), spatial.angles.begin(), spatial.angles.end());
+    rows.push_back(spatial.scale);
+    const IntensityParameters intensity = draw_intensity(config, channels, address);
+    rows.push_back(intensity.noise_deviation);
+    for (int64_t channel = 0; channel < channels; ++channel) {
+      const std::array<double, 3> none{};
+      const auto& sigma = intensity.blur_sigma.empty() ? none : intensity.blur_sigma[channel];
+      rows.insert(rows.end(), sigma.begin(), sigma.end());
+      for (const auto* factors : {&intensity.brightness, &intensity.contrast, &intensity.low_resolution,
+                                  &intensity.gamma_inverted, &intensity.gamma}) {
+        rows.push_back(factors->empty() ? 0 : (*factors)[channel]);
+      }
+    }
+    const std::vector<int64_t> flipped = draw_mirror_axes(config, address);
+    for (const int64_t axis : config.mirrorAxes) {
+      rows.push_back(std::find(flipped.begin(), flipped.end(), axis) == flipped.end() ? 0 : 1);
+    }
+  }
+  return at::tensor(rows, at::kDouble).view({last_step - first_step, -1});
+}
+
+Pair whole_chain(const at::Tensor& image, const at::Tensor& segmentation, at::ArrayRef<double> flat,
+                 at::IntArrayRef patch_size, int64_t seed, int64_t step, int64_t sample) {
+  const AugmentationConfig config = config_of(flat, image.size(0));
+  const Address address = address_of(seed, step, sample);
+  const SpatialParameters spatial = draw_spatial(config, segmentation.dim(), address);
+  return pair_of(augment(apply_spatial(image, segmentation, spatial, patch_size), config, address));
+}
+
+Pair spatial_op(const at::Tensor& image, const at::Tensor& segmentation, bool identity, bool dummy2d,
+                at::ArrayRef<double> angles, double scale, at::IntArrayRef patch_size) {
+  SpatialParameters parameters;
+  parameters.identity = identity;
+  parameters.dummy2d = dummy2d;
+  std::copy_n(angles.begin(), std::min<size_t>(3, angles.size()), parameters.angles.begin());
+  parameters.scale = scale;
+  parameters.matrix = spatial_matrix(parameters.angles, scale, dummy2d || segmentation.dim() == 2);
+  return pair_of(apply_spatial(image, segmentation, parameters, patch_size));
+}
+}  // namespace
+
+TORCH_LIBRARY_IMPL(voxgrad, CompositeImplicitAutograd, m) {
+  m.impl("spatial", spatial_op);
+  m.impl("gaussian_noise_", [](at::Tensor image, double deviation, int64_t seed, int64_t step, int64_t sample) {
+    gaussian_noise(image, deviation, address_of(seed, step, sample));
+    return image;
+  });
+  m.impl("gaussian_blur_", [](at::Tensor image, int64_t channel, at::ArrayRef<double> sigmas) {
+    gaussian_blur(image, channel, sigmas);
+    return image;
+  });
+  m.impl("brightness_", [](at::Tensor image, int64_t channel, double factor) {
+    brightness(image, channel, factor);
+    return image;
+  });
+  m.impl("contrast_", [](at::Tensor image, int64_t channel, double factor) {
+    contrast(image, channel, factor);
+    return image;
+  });
+  m.impl("low_resolution_", [](at::Tensor image, int64_t channel, double scale, bool keep_axis_0) {
+    low_resolution(image, channel, scale, keep_axis_0);
+    return image;
+  });
+  m.impl("gamma_", [](at::Tensor image, int64_t channel, double exponent, bool invert) {
+    gamma(image, channel, exponent, invert);
+    return image;
+  });
+  m.impl("mirror", [](const at::Tensor& image, const at::Tensor& segmentation, at::IntArrayRef axes) {
+    return pair_of(mirror({image, segmentation}, axes));
+  });
+  m.impl("mask_image_", [](at::Tensor image, const at::Tensor& segmentation, at::IntArrayRef mask_image) {
+    apply_mask_image(image, segmentation, std::vector<bool>(mask_image.begin(), mask_image.end()));
+    return image;
+  });
+  m.impl("remove_label_", [](at::Tensor segmentation) {
+    remove_label(segmentation);
+    return segmentation;
+  });
+  m.impl("draw_augmentation", draw_augmentation);
+  m.impl("augment", whole_chain);
+}
+
+}  // namespace voxgrad::augment

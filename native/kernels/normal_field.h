@@ -1,0 +1,23 @@
+// Four normal numbers of an addressed field. Host and device compile this same code.
+#pragma once
+#include <array>
+#include <cmath>
+
+#include "kernels/draw.h"
+
+namespace voxgrad {
+
+/// Normal numbers 4 * index ... 4 * index + 3 of the stream: Box-Muller on the block's two pairs of 24-bit uniforms.
+VOXGRAD_HOST_DEVICE inline std::array<float, 4> normal_block(const Draw& draw, uint32_t index) {
+  const PhiloxBlock words = draw.block(index);
+  std::array<float, 4> normal{};
+  for (int pair = 0; pair < 2; ++pair) {
+    const float radius = std::sqrt(-2.f * std::log(to_uniform(words[2 * pair]) + 0x1.0p-24f));
+    const float angle = 6.283185307179586f * to_uniform(words[2 * pair + 1]);
+    normal[2 * pair] = radius * std::cos(angle);
+    normal[2 * pair + 1] = radius * std::sin(angle);
+  }
+  return normal;
+}
+
+}  // namespace voxgrad

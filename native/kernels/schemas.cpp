@@ -1,0 +1,55 @@
+// Every voxgrad op: its schema and what it does. Names ending in _ change their first tensor and return it.
+#include <torch/library.h>
+
+TORCH_LIBRARY(voxgrad, m) {
+  // Ops with a kernel of their own (kernels/ops.h).
+
+  // Image (c, z, y, x) and labels (n, z, y, x) resampled on a grid of output extents; matrix: output to input offsets.
+  m.def("warp(Tensor image, Tensor labels, float[] matrix, int[] output) -> (Tensor, Tensor)");
+  // The same, composed of ATen's ops on any device.
+  m.def("warp_composed(Tensor image, Tensor labels, float[] matrix, int[] output) -> (Tensor, Tensor)");
+  // Adds standard_deviation times the normal field of a stream: key (2 words), purpose << 16 | sample, step (2 words).
+  m.def("add_normal_field_(Tensor(a!) values, float standard_deviation, int[] words) -> ()");
+  // The same, composed of ATen's ops on any device.
+  m.def("add_normal_field_composed_(Tensor(a!) values, float standard_deviation, int[] words) -> ()");
+  // The four words of one Philox4x32-10 block.
+  m.def("philox_block(int[] counter, int[] key) -> Tensor");
+
+  // The augmentation's transforms with given parameters (augment/*.h). image (c, z, y, x) or (c, y, x) float32,
+  // segmentation (z, y, x) or (y, x). Angles in radians.
+
+  // Rotates and scales about the center, or only crops (identity).
+  m.def(
+      "spatial(Tensor image, Tensor segmentation, bool identity, bool dummy2d, float[] angles, float scale, "
+      "int[] patch_size) -> (Tensor, Tensor)");
+  // Adds the normal field at an address.
+  m.def(
+      "gaussian_noise_(Tensor(a!) image, float standard_deviation, int seed, int step, int sample) -> Tensor(a!)");
+  // Blurs one channel; one sigma per spatial axis.
+  m.def("gaussian_blur_(Tensor(a!) image, int channel, float[] sigmas) -> Tensor(a!)");
+  // Multiplies one channel.
+  m.def("brightness_(Tensor(a!) image, int channel, float factor) -> Tensor(a!)");
+  // Scales one channel about its mean within its range.
+  m.def("contrast_(Tensor(a!) image, int channel, float factor) -> Tensor(a!)");
+  // Samples one channel down and up again.
+  m.def("low_resolution_(Tensor(a!) image, int channel, float scale, bool keep_axis_0) -> Tensor(a!)");
+  // Raises one channel to a power within its range, keeping mean and standard deviation.
+  m.def("gamma_(Tensor(a!) image, int channel, float exponent, bool invert) -> Tensor(a!)");
+  // Flips along spatial axes.
+  m.def("mirror(Tensor image, Tensor segmentation, int[] axes) -> (Tensor, Tensor)");
+  // 0 where the segmentation is -1, in the channels whose entry is 1.
+  m.def("mask_image_(Tensor(a!) image, Tensor segmentation, int[] mask_image) -> Tensor(a!)");
+  // Label -1 becomes background.
+  m.def("remove_label_(Tensor(a!) segmentation) -> Tensor(a!)");
+
+  // The augmentation's decisions. config: AugmentationConfig's fields in order, flattened, one maskImage per channel.
+
+  // Parameters drawn for steps [first_step, last_step), one row each; columns: see augment/ops.cpp.
+  m.def(
+      "draw_augmentation(float[] config, int dimensions, int channels, int seed, int first_step, int last_step, "
+      "int sample) -> Tensor");
+  // The whole chain: from the initial patch to the patch.
+  m.def(
+      "augment(Tensor image, Tensor segmentation, float[] config, int[] patch_size, int seed, int step, int sample) "
+      "-> (Tensor, Tensor)");
+}

@@ -1,0 +1,126 @@
+// The spatial transform's resampling: CPU launcher, and the composition for devices without a kernel.
+#include "kernels/warp.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/library.h>
+
+#include "kernels/ops.h"
+
+namespace voxgrad {
+
+namespace {
+using Outputs = std::tuple<at::Tensor, at::Tensor>;
+
+WarpGeometry geometry_of(const at::Tensor& image, at::ArrayRef<double> matrix, at::IntArrayRef output) {
+  WarpGeometry geometry;
+  for (int axis = 0; axis < 3; ++axis) {
+    geometry.input[axis] = image.size(axis + 1);
+    geometry.output[axis] = output[axis];
+  }
+  for (int i = 0; i < 9; ++i) geometry.matrix[i] = static_cast<float>(matrix[i]);
+  return geometry;
+}
+
+at::Tensor empty_output(const at::Tensor& input, at::IntArrayRef output) {
+  return at::empty({input.size(0), output[0], output[1], output[2]}, input.options());
+}
+
+Outputs warp_cpu(const at::Tensor& image_in, const at::Tensor& labels_in, at::ArrayRef<double> matrix,
+                 at::IntArrayRef output) {
+  const at::Tensor image = image_in.contiguous(), labels = labels_in.contiguous();
+  const WarpGeometry geometry = geometry_of(image, matrix, output);
+  const at::Tensor image_out = empty_output(image, output), labels_out = empty_output(labels, output);
+  const int64_t channels = image.size(0), label_channels = labels.size(0);
+  const int64_t input_volume = image.stride(0), volume = image_out.stride(0);
+  const float* source = image.const_data_ptr<float>();
+  float* target = image_out.data_ptr<float>();
+  AT_DISPATCH_ALL_TYPES(labels.scalar_type(), "warp", [&] {
+    const scalar_t* label_source = labels.const_data_ptr<scalar_t>();
+    scalar_t* label_target = labels_out.data_ptr<scalar_t>();
+    at::parallel_for(0, output[0] * output[1], 64, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        for (int64_t x = 0; x < output[2]; ++x) {
+          const Corners corners = corners_of(geometry, row / output[1], row % output[1], x);
+          const int64_t i = row * output[2] + x;
+          for (int64_t c = 0; c < channels; ++c) {
+            target[c * volume + i] = interpolate(corners, source + c * input_volume);
+          }
+          for (int64_t c = 0; c < label_channels; ++c) {
+            label_target[c * volume + i] = warp_label(corners, label_source + c * input_volume);
+          }
+        }
+      }
+    });
+  });
+  return {image_out, labels_out};
+}
+
+Outputs warp_composed(const at::Tensor& image, const at::Tensor& labels, at::ArrayRef<double> matrix,
+                      at::IntArrayRef output) {
+  const WarpGeometry geometry = geometry_of(image, matrix, output);
+  const auto options = image.options();
+  std::array<at::Tensor, 3> from_center, low, fraction;
+  std::vector<at::Tensor> rounds_up;
+  for (int axis = 0; axis < 3; ++axis) {
+    std::array<int64_t, 3> shape{1, 1, 1};
+    shape[axis] = output[axis];
+    from_center[axis] = at::arange(output[axis], options).sub_(0.5 * (output[axis] - 1)).view(shape);
+  }
+  for (int axis = 0; axis < 3; ++axis) {
+    const float* row = geometry.matrix + axis * 3;
+    const at::Tensor position = (from_center[0] * row[0] + from_center[1] * row[1] + from_center[2] * row[2])
+                                    .add_(0.5 * (geometry.input[axis] - 1));
+    const at::Tensor base = position.floor();
+    rounds_up.push_back(position.round() != base);
+    fraction[axis] = position - base;
+    low[axis] = base.to(at::kLong);
+  }
+  const at::Tensor flat_image = image.reshape({image.size(0), -1}), flat_labels = labels.reshape({labels.size(0), -1});
+  at::Tensor image_out = at::zeros({image.size(0), output[0] * output[1] * output[2]}, options);
+  std::vector<at::Tensor> corner_weights, corner_labels;
+  for (int corner = 0; corner < 8; ++corner) {
+    at::Tensor offset, inside, weight;
+    for (int axis = 0; axis < 3; ++axis) {
+      const bool up = corner >> (2 - axis) & 1;
+      const at::Tensor index = low[axis] + (up ? 1 : 0);
+      const at::Tensor clamped = index.clamp(0, geometry.input[axis] - 1);
+      const at::Tensor factor = up ? fraction[axis] : 1 - fraction[axis];
+      offset = axis == 0 ? clamped : offset * geometry.input[axis] + clamped;
+      inside = axis == 0 ? index.eq(clamped) : inside.logical_and(index.eq(clamped));
+      weight = axis == 0 ? factor : weight * factor;
+    }
+    offset = offset.flatten();
+    inside = inside.flatten();
+    weight = weight.flatten();
+    image_out.addcmul_(flat_image.index_select(1, offset), weight * inside);
+    corner_labels.push_back(flat_labels.index_select(1, offset).masked_fill_(inside.logical_not(), -1));
+    corner_weights.push_back(weight);
+  }
+  const at::Tensor label = at::stack(corner_labels);  // (8, n, voxels)
+  at::Tensor score = at::zeros(label.sizes(), options);
+  for (int corner = 0; corner < 8; ++corner) {
+    score.addcmul_(label.eq(corner_labels[corner]).to(at::kFloat), corner_weights[corner]);
+  }
+  score = score.mul_(1000).to(at::kHalf).to(at::kFloat);
+  const at::Tensor best = score.amax(0, true);
+  const at::Tensor tied = score.eq(best);
+  const at::Tensor largest = label.amax(0, true);
+  const at::Tensor smallest_winner = at::where(tied, label, largest).amin(0);
+  const at::Tensor nearest = (rounds_up[0] * 4 + rounds_up[1] * 2 + rounds_up[2]).flatten().expand_as(label[0]).unsqueeze(0);
+  const at::Tensor nearest_wins = tied.gather(0, nearest)[0];
+  const at::Tensor labels_out = at::where(nearest_wins, label.gather(0, nearest)[0], smallest_winner);
+  return {image_out.view({image.size(0), output[0], output[1], output[2]}),
+          labels_out.view({labels.size(0), output[0], output[1], output[2]})};
+}
+}  // namespace
+
+Outputs warp(const at::Tensor& image, const at::Tensor& labels, at::ArrayRef<double> matrix, at::IntArrayRef output) {
+  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("voxgrad::warp", "").typed<decltype(warp)>();
+  return op.call(image, labels, matrix, output);
+}
+
+TORCH_LIBRARY_IMPL(voxgrad, CPU, m) { m.impl("warp", warp_cpu); }
+TORCH_LIBRARY_IMPL(voxgrad, CompositeExplicitAutograd, m) { m.impl("warp", warp_composed); }
+TORCH_LIBRARY_IMPL(voxgrad, CompositeImplicitAutograd, m) { m.impl("warp_composed", warp_composed); }
+
+}  // namespace voxgrad
