@@ -1,6 +1,7 @@
 // The options of every verb as zod schemas: all names, defaults and limits live here and nowhere else.
 import { z } from 'zod'
 import { VoxgradError } from '../errors.js'
+import { describeIssues } from './issues.js'
 
 const positive = z.number().positive()
 const count = z.int().positive()
@@ -178,7 +179,7 @@ export function parseOptions<Schema extends z.ZodType>(
 ): z.infer<Schema> {
   const result = schema.safeParse(input)
   if (result.success) return result.data
-  const faults = result.error.issues.map((issue) => `  ${issue.path.join('.') || 'options'}: ${issue.message}`)
+  const faults = describeIssues(schema, result.error.issues, input).map((fault) => `  ${fault}`)
   throw new VoxgradError(
     'ERR_CONFIG',
     `${origin}: ${faults.length === 1 ? 'one fault' : `${faults.length} faults`}\n${faults.join('\n')}`,

@@ -57,7 +57,10 @@ export function makeScale(
   if (options.low === undefined) low = Math.floor(low / step + 1e-9) * step
   if (options.high === undefined) high = Math.ceil(high / step - 1e-9) * step
   const ticks: number[] = []
-  for (let index = Math.ceil(low / step - 1e-9); index * step <= high + step * 1e-6; index++) ticks.push(index * step)
+  for (let index = Math.ceil(low / step - 1e-9); index * step <= high + step * 1e-6; index++) {
+    // + 0 makes 0 of -0.
+    ticks.push(index * step + 0)
+  }
   let decimals = 0
   while (decimals < 10 && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6) decimals++
   const format = (value: number) => {
@@ -94,11 +97,7 @@ export function drawAxes(
   }
   context.textAlign = 'left'
   for (const tick of axes.right?.ticks ?? []) {
-    context.fillText(
-      (axes.right as Scale).format(tick),
-      right + 8,
-      place(axes.right as Scale, tick, bottom, box.y),
-    )
+    context.fillText((axes.right as Scale).format(tick), right + 8, place(axes.right as Scale, tick, bottom, box.y))
   }
   context.textAlign = 'center'
   context.textBaseline = 'top'

@@ -1,8 +1,17 @@
 // A picture of predictions: one row a case with image, truth and prediction side by side, labels in color.
 import { createCanvas } from '@napi-rs/canvas'
+import { writeFileAtomically } from '../files.js'
 import { type Context, drawBitmap, font } from './canvas.js'
-import { replaceFile } from './files.js'
-import { cropTo, cutSlice, foregroundBox, grayWindow, type Slice, smoothLabels, viewingAxis, viewingSlice } from './slices.js'
+import {
+  cropTo,
+  cutSlice,
+  foregroundBox,
+  grayWindow,
+  type Slice,
+  smoothLabels,
+  viewingAxis,
+  viewingSlice,
+} from './slices.js'
 
 export interface OverlayCase {
   title: string
@@ -54,7 +63,7 @@ export async function writeOverlay(
       y += titleHeight + row.tileHeight + captionHeight
     }
   })
-  await replaceFile(file, await canvas.encode('png'))
+  await writeFileAtomically(file, await canvas.encode('png'))
 }
 
 interface Row {
@@ -126,7 +135,13 @@ function drawRow(context: Context, row: Row, y: number, labels: number[], nameOf
   const top = y + titleHeight
   const at = (column: number) => margin + column * (tileWidth + gap)
   const tile = (column: number, segmentation: Slice | undefined) => {
-    context.drawImage(paintTile(row.image, segmentation, tileWidth * 2, tileHeight * 2), at(column), top, tileWidth, tileHeight)
+    context.drawImage(
+      paintTile(row.image, segmentation, tileWidth * 2, tileHeight * 2),
+      at(column),
+      top,
+      tileWidth,
+      tileHeight,
+    )
   }
   tile(0, undefined)
   tile(2, row.prediction)

@@ -1,8 +1,8 @@
 // The progress chart of a run: nnU-Net's three panels (losses and pseudo-Dice, epoch duration, learning rate).
 import path from 'node:path'
+import { writeFileAtomically } from '../files.js'
 import { type Box, drawAxes, drawLegend, drawSeries, drawTitle, finite, makeScale, type Series } from './axes.js'
 import { type Context, drawBitmap, drawSvg, font } from './canvas.js'
-import { replaceFile } from './files.js'
 import { formatDuration } from './format.js'
 
 /** The fields of an epoch line of metrics.jsonl that the chart shows; null is a gap. */
@@ -30,8 +30,8 @@ const panel = (y: number, panelHeight: number): Box => ({ x: 100, y, width: widt
  */
 export async function writeProgress(folder: string, epochs: readonly PlottedEpoch[]): Promise<void> {
   const draw = (context: Context) => drawProgress(context, epochs)
-  await replaceFile(path.join(folder, 'progress.svg'), drawSvg(width, height, draw))
-  await replaceFile(path.join(folder, 'progress.png'), await drawBitmap(width, height, 1.5, draw).encode('png'))
+  await writeFileAtomically(path.join(folder, 'progress.svg'), drawSvg(width, height, draw))
+  await writeFileAtomically(path.join(folder, 'progress.png'), await drawBitmap(width, height, 1.5, draw).encode('png'))
 }
 
 function drawProgress(context: Context, epochs: readonly PlottedEpoch[]): void {
@@ -79,15 +79,21 @@ function drawProgress(context: Context, epochs: readonly PlottedEpoch[]): void {
   show(losses, lines)
 
   const durations = panel(708, 170)
-  const seconds = makeScale(epochs.map((line) => line.seconds), 4, { low: 0 })
+  const seconds = makeScale(
+    epochs.map((line) => line.seconds),
+    4,
+    { low: 0 },
+  )
   drawAxes(context, durations, { x, left: seconds, xTitle: 'epoch', leftTitle: 'duration (s)' })
   drawTitle(context, durations, 'Duration of an epoch')
-  show(durations, [
-    { label: '', color: '#7c3aed', values: epochs.map((e) => e.seconds), scale: seconds, width: 1.8 },
-  ])
+  show(durations, [{ label: '', color: '#7c3aed', values: epochs.map((e) => e.seconds), scale: seconds, width: 1.8 }])
 
   const rates = panel(988, 170)
-  const rate = makeScale(epochs.map((line) => line.lr), 4, { low: 0 })
+  const rate = makeScale(
+    epochs.map((line) => line.lr),
+    4,
+    { low: 0 },
+  )
   drawAxes(context, rates, { x, left: rate, xTitle: 'epoch', leftTitle: 'learning rate' })
   drawTitle(context, rates, "Learning rate at the epoch's first step")
   show(rates, [{ label: '', color: '#b45309', values: epochs.map((e) => e.lr), scale: rate, width: 1.8 }])

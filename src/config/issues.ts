@@ -1,0 +1,110 @@
+// Faults of options in words: where, what was expected, what was found, and for unknown keys the nearest known one.
+import { z } from 'zod'
+
+type Issue = z.core.$ZodIssue
+interface JsonSchema {
+  properties?: Record<string, JsonSchema>
+}
+
+/**
+ * All faults of one check, one text each: `optimizer.initialLr: expected a number above 0, found "abc"`.
+ * @param input what was checked
+ */
+export function describeIssues(schema: z.ZodType, issues: readonly Issue[], input: unknown): string[] {
+  return issues.flatMap((issue) => {
+    const where = issue.path.map(String)
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => `${[...where, key].join('.')}: ${unknownKey(key, knownKeys(schema, where))}`)
+    }
+    const found = where.reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], input)
+    const place = where.join('.')
+    const text = describe(issue)
+    const shown = typeof found === 'object' && found !== null && issue.code === 'custom' ? '' : `, found ${show(found)}`
+    return [`${place === '' ? text : `${place}: ${text}`}${place === '' ? '' : shown}`]
+  })
+}
+
+function describe(issue: Issue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return `expected ${nameOfType(issue.expected)}`
+    case 'too_small':
+      return `expected ${nameOfSize(issue.origin)} ${issue.inclusive ? 'of at least' : 'above'} ${issue.minimum}`
+    case 'too_big':
+      return `expected ${nameOfSize(issue.origin)} ${issue.inclusive ? 'of at most' : 'below'} ${issue.maximum}`
+    case 'invalid_value':
+      return `expected ${issue.values.length === 1 ? '' : 'one of '}${issue.values.map(String).join(', ')}`
+    case 'invalid_union':
+      return `expected ${[...new Set(issue.errors.flat().map((inner) => describe(inner).replace(/^expected /, '')))].join(' or ')}`
+    case 'invalid_format':
+      return issue.message.startsWith('expected')
+        ? issue.message
+        : `expected text of the form ${issue.pattern ?? issue.format}`
+    default:
+      return issue.message
+  }
+}
+
+function nameOfType(expected: string): string {
+  const names: Record<string, string> = {
+    int: 'a whole number',
+    number: 'a number',
+    string: 'text',
+    boolean: 'true or false',
+    object: 'a group of keys',
+    array: 'a list',
+    tuple: 'a list',
+  }
+  return names[expected] ?? expected
+}
+
+function nameOfSize(origin: string): string {
+  if (origin === 'int') return 'a whole number'
+  if (origin === 'string') return 'text with a length'
+  if (origin === 'array') return 'a list with a length'
+  return 'a number'
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  return JSON.stringify(value) ?? String(value)
+}
+
+/** "is not known; did you mean optimizer?" or, where nothing is near, all keys. */
+function unknownKey(key: string, known: string[]): string {
+  const near = nearest(key, known)
+  return near
+    ? `there is no such option, did you mean ${near}?`
+    : `there is no such option; there are ${known.join(', ')}`
+}
+
+function knownKeys(schema: z.ZodType, where: string[]): string[] {
+  let node: JsonSchema | undefined = z.toJSONSchema(schema, { io: 'input' }) as JsonSchema
+  for (const key of where) node = node?.properties?.[key]
+  return Object.keys(node?.properties ?? {})
+}
+
+/** The candidate with the smallest edit distance, if it is small for the length of the word. */
+export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  let best: string | undefined
+  let least = Math.max(2, Math.floor(word.length / 3)) + 1
+  for (const candidate of candidates) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase())
+    if (distance < least) [best, least] = [candidate, distance]
+  }
+  return best
+}
+
+/** Levenshtein distance. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}
