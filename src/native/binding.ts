@@ -244,7 +244,11 @@ export interface NativeBinding {
     geometry: Record<string, unknown>
   }): Promise<{ shape: number[] }>
   /** The same without a segmentation and without files, for prediction. */
-  preprocessForPrediction(job: { image: NativeImage; spacing: number[]; plan: PreprocessingPlan }): Promise<PreprocessedCase>
+  preprocessForPrediction(job: {
+    image: NativeImage
+    spacing: number[]
+    plan: PreprocessingPlan
+  }): Promise<PreprocessedCase>
   /** Resamples logits to the cropped grid, takes the argmax, fills the crop box, undoes the transpose. */
   exportSegmentation(job: {
     logits: NativeImage

@@ -1,0 +1,195 @@
+// From a configuration of the plans and the options to the engine's final numbers. Pure: no file, no clock.
+import { availableParallelism } from 'node:os'
+import { VoxgradError } from '../errors.js'
+import type { AugmentationConfig, NetworkConfig, TrainerConfig } from '../native/binding.js'
+import type { TrainOptions } from './schema.js'
+
+/** The part of a resolved plans configuration that training depends on, spelled as in the plans file. */
+export interface TrainableConfiguration {
+  batch_size: number
+  patch_size: number[]
+  use_mask_for_norm: boolean[]
+  batch_dice: boolean
+  architecture: { network_class_name: string; arch_kwargs: Record<string, unknown> }
+}
+
+/** What the dataset says about channels and labels. */
+export interface TrainableDataset {
+  channels: number
+  /** Foreground label values, ascending from 1 without gaps. */
+  foregroundLabels: number[]
+}
+
+const degrees = Math.PI / 180
+
+export interface SpatialRules {
+  /** Augment slices of the first axis as if they were 2D images. */
+  dummy2d: boolean
+  /** Radians. */
+  rotationRange: [number, number]
+  mirrorAxes: number[]
+}
+
+/**
+ * Rotation range, dummy 2D augmentation and mirror axes that follow from a patch's shape
+ * (nnUNetTrainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size).
+ * @param patchSize (z, y, x), or (y, x) for a 2D configuration
+ */
+export function spatialRules(patchSize: readonly number[]): SpatialRules {
+  const largest = Math.max(...patchSize)
+  const dummy2d = patchSize.length === 3 && largest / (patchSize[0] as number) > 3
+  let limit = 30
+  if (patchSize.length === 2) limit = largest / Math.min(...patchSize) > 1.5 ? 15 : 180
+  else if (dummy2d) limit = 180
+  return { dummy2d, rotationRange: [-limit * degrees, limit * degrees], mirrorAxes: patchSize.map((_, axis) => axis) }
+}
+
+/** nnU-Net's smallest zoom for which the patch that is cut must still suffice; it is not the augmentation's own range. */
+const smallestZoom = 0.85
+
+/**
+ * Extents to cut from a case so that a rotated patch is covered (batchgenerators' get_patch_size).
+ * In 2D the second axis grows only as nnU-Net's formula lets it, which is not symmetric.
+ * @param patchSize (z, y, x) or (y, x)
+ * @param rotationRange radians
+ */
+export function initialPatchSize(
+  patchSize: readonly number[],
+  rotationRange: readonly [number, number],
+  dummy2d: boolean,
+): number[] {
+  const angle = Math.min(Math.PI / 2, Math.max(Math.abs(rotationRange[0]), Math.abs(rotationRange[1])))
+  const cos = Math.cos(angle)
+  const sin = Math.sin(angle)
+  const [a, b, c] = patchSize as [number, number, number]
+  const covered =
+    patchSize.length === 2
+      ? [Math.max(a, a * cos + b * sin), Math.max(b, Math.abs(b * cos - a * sin))]
+      : [
+          Math.max(a, Math.abs(a * cos - c * sin), a * cos + b * sin),
+          Math.max(b, b * cos + c * sin, Math.abs(b * cos - a * sin)),
+          Math.max(c, Math.abs(c * cos - b * sin), a * sin + c * cos),
+        ]
+  const extents = covered.map((extent) => Math.trunc(extent / smallestZoom))
+  if (dummy2d) extents[0] = a
+  return extents
+}
+
+/**
+ * Weight of each deep-supervision output, full resolution first: 1, 1/2, 1/4, ... with the lowest resolution at 0,
+ * divided by the sum (nnUNetTrainer._build_loss). With two stages there is one output of weight 1, where nnU-Net divides 0 by 0.
+ */
+export function deepSupervisionWeights(outputs: number): number[] {
+  if (outputs === 1) return [1]
+  const weights = Array.from({ length: outputs }, (_, i) => (i === outputs - 1 ? 0 : 2 ** -i))
+  const sum = weights.reduce((total, weight) => total + weight, 0)
+  return weights.map((weight) => weight / sum)
+}
+
+/** Axes that prediction mirrors over: those that training mirrored. */
+export function mirrorAxes(patchSize: readonly number[], preset: TrainOptions['augmentation']['preset']): number[] {
+  return preset === 'default' ? spatialRules(patchSize).mirrorAxes : []
+}
+
+/**
+ * The engine's configuration for one run.
+ * @throws VoxgradError ERR_CONFIG where the plans ask for what the engine does not have
+ */
+export function resolveTrainerConfig(
+  configuration: TrainableConfiguration,
+  dataset: TrainableDataset,
+  options: Pick<
+    TrainOptions,
+    | 'device'
+    | 'precision'
+    | 'threads'
+    | 'seed'
+    | 'deterministic'
+    | 'optimizer'
+    | 'oversampleForeground'
+    | 'augmentation'
+  >,
+): TrainerConfig {
+  const patchSize = configuration.patch_size
+  const augmentation = resolveAugmentation(configuration, options.augmentation)
+  const network = resolveNetwork(configuration.architecture, patchSize.length, dataset)
+  const { momentum, nesterov, weightDecay, clipNorm } = options.optimizer
+  return {
+    device: options.device,
+    threads: options.threads ?? availableParallelism(),
+    deterministic: options.deterministic,
+    precision: options.precision === 'auto' ? (options.device === 'cpu' ? 'float32' : 'bfloat16') : options.precision,
+    seed: options.seed,
+    batchSize: configuration.batch_size,
+    patchSize,
+    initialPatchSize: augmentation.enabled
+      ? initialPatchSize(patchSize, augmentation.rotationRange, augmentation.dummy2d)
+      : patchSize,
+    oversampleForeground: options.oversampleForeground,
+    network,
+    loss: {
+      batchDice: configuration.batch_dice,
+      smooth: 1e-5,
+      deepSupervisionWeights: deepSupervisionWeights(network.strides.length - 1),
+    },
+    optimizer: { momentum, nesterov, weightDecay, clipNorm },
+    augmentation,
+  }
+}
+
+function resolveAugmentation(
+  configuration: TrainableConfiguration,
+  options: TrainOptions['augmentation'],
+): AugmentationConfig {
+  const rules = spatialRules(configuration.patch_size)
+  const { preset, rotationDegrees, ...numbers } = options
+  return {
+    ...numbers,
+    enabled: preset !== 'none',
+    dummy2d: rules.dummy2d,
+    rotationRange: rotationDegrees ? [rotationDegrees[0] * degrees, rotationDegrees[1] * degrees] : rules.rotationRange,
+    mirrorAxes: mirrorAxes(configuration.patch_size, preset),
+    maskImage: configuration.use_mask_for_norm,
+  }
+}
+
+function resolveNetwork(
+  { network_class_name: className, arch_kwargs: kwargs }: TrainableConfiguration['architecture'],
+  dimensions: number,
+  dataset: TrainableDataset,
+): NetworkConfig {
+  const architecture = className.slice(className.lastIndexOf('.') + 1)
+  const unsupported = (field: string, found: unknown, expected: string) =>
+    new VoxgradError(
+      'ERR_CONFIG',
+      `plans: architecture.${field} is ${JSON.stringify(found)}, but voxgrad trains ${expected}; plan the dataset with \`voxgrad plan\``,
+    )
+  if (architecture !== 'PlainConvUNet') throw unsupported('network_class_name', className, 'PlainConvUNet')
+  const expectedClasses: [string, RegExp, string][] = [
+    ['norm_op', /InstanceNorm[23]d$/, 'InstanceNorm2d or InstanceNorm3d'],
+    ['nonlin', /LeakyReLU$/, 'torch.nn.LeakyReLU'],
+  ]
+  for (const [field, pattern, expected] of expectedClasses) {
+    if (!pattern.test(String(kwargs[field]))) throw unsupported(`arch_kwargs.${field}`, kwargs[field], expected)
+  }
+  if (kwargs.dropout_op) throw unsupported('arch_kwargs.dropout_op', kwargs.dropout_op, 'networks without dropout')
+
+  const stages = kwargs.n_stages as number
+  const perStage = (value: unknown, count: number) =>
+    Array.isArray(value) ? (value as number[]) : new Array<number>(count).fill(value as number)
+  const perAxis = (value: unknown) => (value as (number | number[])[]).map((entry) => perStage(entry, dimensions))
+  return {
+    architecture,
+    dimensions,
+    inputChannels: dataset.channels,
+    outputChannels: dataset.foregroundLabels.length + 1,
+    featuresPerStage: perStage(kwargs.features_per_stage, stages),
+    kernelSizes: perAxis(kwargs.kernel_sizes),
+    strides: perAxis(kwargs.strides),
+    convsPerStage: perStage(kwargs.n_conv_per_stage, stages),
+    convsPerStageDecoder: perStage(kwargs.n_conv_per_stage_decoder, stages - 1),
+    convBias: kwargs.conv_bias as boolean,
+    normEps: (kwargs.norm_op_kwargs as { eps?: number } | null)?.eps ?? 1e-5,
+    negativeSlope: (kwargs.nonlin_kwargs as { negative_slope?: number } | null)?.negative_slope ?? 0.01,
+  }
+}

@@ -1,0 +1,88 @@
+// summary.json in nnU-Net's exact form: means over cases and labels, sorted keys, NaN as a bare token.
+import { nanMean } from '../train/best.js'
+import type { LabelMetrics } from './metrics.js'
+
+export interface CaseResult {
+  metrics: Map<number, LabelMetrics>
+  /** Absolute paths. */
+  predictionFile: string
+  referenceFile: string
+}
+
+export interface Summary {
+  foregroundMean: LabelMetrics
+  mean: Map<number, LabelMetrics>
+  cases: CaseResult[]
+}
+
+const metricNames = ['Dice', 'FN', 'FP', 'IoU', 'TN', 'TP', 'n_pred', 'n_ref'] as const
+
+const mapMetrics = (value: (name: keyof LabelMetrics) => number): LabelMetrics =>
+  Object.fromEntries(metricNames.map((name) => [name, value(name)])) as unknown as LabelMetrics
+
+/**
+ * Means as nnU-Net takes them (compute_metrics_on_folder): per label over the cases, leaving NaN out;
+ * over the labels plainly, so that one label without a value makes the foreground mean NaN.
+ */
+export function summarize(cases: CaseResult[], labels: readonly number[]): Summary {
+  const sorted = [...cases].sort((a, b) => (a.predictionFile < b.predictionFile ? -1 : 1))
+  const of = (result: CaseResult, label: number) => result.metrics.get(label) as LabelMetrics
+  const mean = new Map(
+    labels.map((label) => [label, mapMetrics((name) => nanMean(sorted.map((result) => of(result, label)[name])))]),
+  )
+  const foregroundMean = mapMetrics(
+    (name) => labels.reduce((sum, label) => sum + (mean.get(label) as LabelMetrics)[name], 0) / labels.length,
+  )
+  return { foregroundMean, mean, cases: sorted }
+}
+
+/** The text of summary.json, as Python's json module writes it with indent 4 and sorted keys. */
+export function summaryText(summary: Summary): string {
+  return pythonJson({
+    foreground_mean: floats(summary.foregroundMean),
+    mean: byLabel(summary.mean, floats),
+    metric_per_case: summary.cases.map((result) => ({
+      metrics: byLabel(result.metrics, (metrics) => ({
+        ...metrics,
+        Dice: new PythonFloat(metrics.Dice),
+        IoU: new PythonFloat(metrics.IoU),
+      })),
+      prediction_file: result.predictionFile,
+      reference_file: result.referenceFile,
+    })),
+  })
+}
+
+/** A number that Python holds as float: printed with a point even if it is whole. */
+class PythonFloat {
+  constructor(readonly value: number) {}
+}
+
+const floats = (metrics: LabelMetrics) =>
+  Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name, new PythonFloat(value)]))
+
+const byLabel = (perLabel: Map<number, LabelMetrics>, convert: (metrics: LabelMetrics) => object) =>
+  Object.fromEntries([...perLabel].map(([label, metrics]) => [String(label), convert(metrics)]))
+
+function pythonJson(value: unknown, indent = ''): string {
+  const deeper = `${indent}    `
+  if (value instanceof PythonFloat) return floatText(value.value)
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  if (Array.isArray(value)) {
+    if (value.length === 0) return '[]'
+    return `[\n${value.map((entry) => deeper + pythonJson(entry, deeper)).join(',\n')}\n${indent}]`
+  }
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  const lines = entries.map(([key, entry]) => `${deeper}${JSON.stringify(key)}: ${pythonJson(entry, deeper)}`)
+  return `{\n${lines.join(',\n')}\n${indent}}`
+}
+
+/** repr of a Python float: exponents from 1e16 up and below 1e-4, with two digits at least. */
+function floatText(value: number): string {
+  if (Number.isNaN(value)) return 'NaN'
+  const size = Math.abs(value)
+  if (value !== 0 && (size < 1e-4 || size >= 1e16)) {
+    return value.toExponential().replace(/e([+-])(\d)$/, 'e$10$2')
+  }
+  return Number.isInteger(value) ? `${value}.0` : String(value)
+}
