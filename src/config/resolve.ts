@@ -1,23 +1,28 @@
 // From a configuration of the plans and the options to the engine's final numbers. Pure: no file, no clock.
 import { availableParallelism } from 'node:os'
 import { VoxgradError } from '../errors.js'
-import type { AugmentationConfig, NetworkConfig, TrainerConfig } from '../native/binding.js'
+import type { AugmentationConfig, NetworkConfig, ResamplingRule, TrainerConfig } from '../native/binding.js'
+import type { Configuration, Plans } from '../plan/plans.js'
 import type { TrainOptions } from './schema.js'
 
-/** The part of a resolved plans configuration that training depends on, spelled as in the plans file. */
-export interface TrainableConfiguration {
-  batch_size: number
-  patch_size: number[]
-  use_mask_for_norm: boolean[]
-  batch_dice: boolean
-  architecture: { network_class_name: string; arch_kwargs: Record<string, unknown> }
-}
+/** The part of a plans configuration that training depends on. */
+export type TrainableConfiguration = Pick<
+  Configuration,
+  'batch_size' | 'patch_size' | 'use_mask_for_norm' | 'batch_dice' | 'architecture'
+>
 
 /** What the dataset says about channels and labels. */
 export interface TrainableDataset {
   channels: number
   /** Foreground label values, ascending from 1 without gaps. */
   foregroundLabels: number[]
+}
+
+/** What native exportSegmentation takes from the plans. */
+export interface ExportPlan {
+  targetSpacing: number[]
+  transposeForward: number[]
+  resampling: ResamplingRule
 }
 
 const degrees = Math.PI / 180
@@ -154,42 +159,51 @@ function resolveAugmentation(
 }
 
 function resolveNetwork(
-  { network_class_name: className, arch_kwargs: kwargs }: TrainableConfiguration['architecture'],
+  { network_class_name: className, arch_kwargs: plan }: TrainableConfiguration['architecture'],
   dimensions: number,
   dataset: TrainableDataset,
 ): NetworkConfig {
   const architecture = className.slice(className.lastIndexOf('.') + 1)
-  const unsupported = (field: string, found: unknown, expected: string) =>
-    new VoxgradError(
+  const faults = [
+    architecture !== 'PlainConvUNet' && `network_class_name: expected PlainConvUNet, found ${className}`,
+    !/InstanceNorm[23]d$/.test(plan.norm_op) && `arch_kwargs.norm_op: expected InstanceNorm, found ${plan.norm_op}`,
+    !/LeakyReLU$/.test(plan.nonlin) && `arch_kwargs.nonlin: expected torch.nn.LeakyReLU, found ${plan.nonlin}`,
+    plan.dropout_op !== null && `arch_kwargs.dropout_op: expected null, found ${plan.dropout_op}`,
+  ].filter((fault) => fault !== false)
+  if (faults.length > 0) {
+    throw new VoxgradError(
       'ERR_CONFIG',
-      `plans: architecture.${field} is ${JSON.stringify(found)}, but voxgrad trains ${expected}; plan the dataset with \`voxgrad plan\``,
+      `The plans ask for a network that voxgrad does not train; choose other plans, or make them with \`voxgrad plan\`.\n${faults.map((fault) => `  architecture.${fault}`).join('\n')}`,
     )
-  if (architecture !== 'PlainConvUNet') throw unsupported('network_class_name', className, 'PlainConvUNet')
-  const expectedClasses: [string, RegExp, string][] = [
-    ['norm_op', /InstanceNorm[23]d$/, 'InstanceNorm2d or InstanceNorm3d'],
-    ['nonlin', /LeakyReLU$/, 'torch.nn.LeakyReLU'],
-  ]
-  for (const [field, pattern, expected] of expectedClasses) {
-    if (!pattern.test(String(kwargs[field]))) throw unsupported(`arch_kwargs.${field}`, kwargs[field], expected)
   }
-  if (kwargs.dropout_op) throw unsupported('arch_kwargs.dropout_op', kwargs.dropout_op, 'networks without dropout')
-
-  const stages = kwargs.n_stages as number
-  const perStage = (value: unknown, count: number) =>
-    Array.isArray(value) ? (value as number[]) : new Array<number>(count).fill(value as number)
-  const perAxis = (value: unknown) => (value as (number | number[])[]).map((entry) => perStage(entry, dimensions))
+  // Plans written by hand may give one number for all stages, or for all axes.
+  const repeat = (value: number | number[], times: number) =>
+    Array.isArray(value) ? value : new Array<number>(times).fill(value)
   return {
     architecture,
     dimensions,
     inputChannels: dataset.channels,
     outputChannels: dataset.foregroundLabels.length + 1,
-    featuresPerStage: perStage(kwargs.features_per_stage, stages),
-    kernelSizes: perAxis(kwargs.kernel_sizes),
-    strides: perAxis(kwargs.strides),
-    convsPerStage: perStage(kwargs.n_conv_per_stage, stages),
-    convsPerStageDecoder: perStage(kwargs.n_conv_per_stage_decoder, stages - 1),
-    convBias: kwargs.conv_bias as boolean,
-    normEps: (kwargs.norm_op_kwargs as { eps?: number } | null)?.eps ?? 1e-5,
-    negativeSlope: (kwargs.nonlin_kwargs as { negative_slope?: number } | null)?.negative_slope ?? 0.01,
+    featuresPerStage: plan.features_per_stage,
+    kernelSizes: plan.kernel_sizes.map((size) => repeat(size, dimensions)),
+    strides: plan.strides.map((stride) => repeat(stride, dimensions)),
+    convsPerStage: repeat(plan.n_conv_per_stage ?? 2, plan.n_stages),
+    convsPerStageDecoder: repeat(plan.n_conv_per_stage_decoder, plan.n_stages - 1),
+    convBias: plan.conv_bias,
+    normEps: plan.norm_op_kwargs.eps ?? 1e-5,
+    negativeSlope: (plan.nonlin_kwargs?.negative_slope as number | undefined) ?? 0.01,
+  }
+}
+
+/** How logits of a configuration come back to a case's original grid. */
+export function resolveExport(
+  plans: Pick<Plans, 'transpose_forward'>,
+  configuration: Pick<Configuration, 'spacing' | 'resampling_fn_probabilities_kwargs'>,
+): ExportPlan {
+  const { is_seg, order, order_z, force_separate_z } = configuration.resampling_fn_probabilities_kwargs
+  return {
+    targetSpacing: configuration.spacing,
+    transposeForward: plans.transpose_forward,
+    resampling: { isSegmentation: is_seg, order, orderZ: order_z, forceSeparateZ: force_separate_z },
   }
 }

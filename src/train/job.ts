@@ -1,0 +1,51 @@
+// A job under way: turns a function that emits events into a Run (events to iterate, a promise, a way to stop).
+import type { Run, RunEvent } from './events.js'
+
+export interface JobContext {
+  emit(event: RunEvent): void
+  /** Aborted by stop() and by the caller's signal: the job ends at its next safe point. */
+  stopping: AbortSignal
+}
+
+/**
+ * Starts a job. Events wait until they are read; of progress that nobody has read yet only the newest is kept.
+ * A failure rejects `finished` and ends the iteration with the same error.
+ */
+export function startJob<Result>(body: (context: JobContext) => Promise<Result>, signal?: AbortSignal): Run<Result> {
+  const stopping = new AbortController()
+  const stop = () => stopping.abort()
+  if (signal?.aborted) stop()
+  signal?.addEventListener('abort', stop, { once: true })
+
+  const waiting: RunEvent[] = []
+  let ended = false
+  let wake = () => {}
+  const emit = (event: RunEvent) => {
+    if (event.type === 'progress' && waiting.at(-1)?.type === 'progress') waiting.pop()
+    waiting.push(event)
+    wake()
+  }
+  const finished = Promise.resolve()
+    .then(() => body({ emit, stopping: stopping.signal }))
+    .finally(() => {
+      ended = true
+      signal?.removeEventListener('abort', stop)
+      wake()
+    })
+  // Who only iterates sees the error there; it must not count as unhandled.
+  finished.catch(() => {})
+
+  return {
+    finished,
+    stop,
+    async *[Symbol.asyncIterator]() {
+      while (true) {
+        const event = waiting.shift()
+        if (event) yield event
+        else if (ended) break
+        else await new Promise<void>((resolve) => (wake = resolve))
+      }
+      await finished
+    },
+  }
+}

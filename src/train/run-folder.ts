@@ -1,0 +1,146 @@
+// A run's folder on disk: run.json, metrics.jsonl, training_log.txt and the paths of everything else.
+import { existsSync } from 'node:fs'
+import { mkdir, open, readFile } from 'node:fs/promises'
+import path from 'node:path'
+import type { CheckpointName, TrainOptions } from '../config/schema.js'
+import { VoxgradError } from '../errors.js'
+import { readJson, reasonOf, writeFileAtomically, writeJson } from '../files.js'
+import type { TrainerConfig } from '../native/binding.js'
+import type { EpochLine, RunEvent, StopReason } from './events.js'
+
+/** run.json */
+export interface RunRecord {
+  format: 1
+  status: 'running' | 'finished' | 'stopped' | 'failed'
+  reason: StopReason | null
+  /** The message of the error that ended the run. */
+  error: string | null
+  dataset: string
+  /** Options with every default filled in; folders are absolute. */
+  options: TrainOptions
+  /** The engine's final numbers. */
+  resolved: TrainerConfig
+  versions: Record<string, string>
+  seed: string
+  device: string
+  threads: number
+  /** Finished epochs and optimizer steps done. */
+  epoch: number
+  step: number
+  processId: number
+  startedAt: string
+  updatedAt: string
+}
+
+/** A line of metrics.jsonl: epoch lines, and the events that explain a curve. */
+export type MetricsLine = Extract<
+  RunEvent,
+  { type: 'epoch' | 'checkpoint' | 'new_best' | 'resume' | 'warning' | 'stop' }
+>
+
+/** Newest training first. */
+export const checkpointNames: readonly CheckpointName[] = ['final', 'latest', 'best']
+
+export class RunFolder {
+  constructor(readonly folder: string) {}
+
+  checkpoint(name: CheckpointName): string {
+    return path.join(this.folder, `checkpoint_${name}.pth`)
+  }
+
+  /** Predictions of the validation cases: `validation` for the final weights, `validation_best` for the best. */
+  validation(checkpoint: CheckpointName): string {
+    return path.join(this.folder, checkpoint === 'final' ? 'validation' : `validation_${checkpoint}`)
+  }
+
+  /** Where dataset.json and plans.json lie: beside a folder fold_N, as nnU-Net has it, else in the run folder itself. */
+  get modelFolder(): string {
+    return modelFolderOf(this.folder)
+  }
+
+  get recordFile(): string {
+    return path.join(this.folder, 'run.json')
+  }
+
+  get metricsFile(): string {
+    return path.join(this.folder, 'metrics.jsonl')
+  }
+
+  holdsRun(): boolean {
+    return existsSync(this.recordFile) || checkpointNames.some((name) => existsSync(this.checkpoint(name)))
+  }
+
+  async readRecord(): Promise<RunRecord> {
+    if (!existsSync(this.recordFile)) {
+      throw new VoxgradError(
+        'ERR_RUN',
+        `${this.folder}: expected a run folder with run.json, which \`voxgrad train\` writes; found none. Check the path.`,
+      )
+    }
+    return (await readJson(this.recordFile, 'run.json', 'ERR_RUN')) as RunRecord
+  }
+
+  async writeRecord(record: RunRecord): Promise<void> {
+    await writeJson(this.recordFile, { ...record, updatedAt: new Date().toISOString() })
+  }
+
+  /** The line is on the disk when the promise resolves. */
+  async appendMetrics(line: MetricsLine): Promise<void> {
+    await append(this.metricsFile, `${JSON.stringify(line)}\n`)
+  }
+
+  /** Lines in the order of the file; a last line that a crash cut short is left out. */
+  async readMetrics(): Promise<MetricsLine[]> {
+    if (!existsSync(this.metricsFile)) return []
+    const lines = (await readFile(this.metricsFile, 'utf8')).split('\n').slice(0, -1)
+    return lines.map((line) => JSON.parse(line) as MetricsLine)
+  }
+
+  /** Removes what comes after the point that a run is resumed from, so that no epoch stands there twice. */
+  async cutMetrics(from: { epoch: number; step: number }): Promise<EpochLine[]> {
+    const kept = metricsUntil(await this.readMetrics(), from)
+    await writeFileAtomically(this.metricsFile, kept.map((line) => `${JSON.stringify(line)}\n`).join(''))
+    return kept.filter((line) => line.type === 'epoch')
+  }
+
+  /** Lines of training_log.txt in nnU-Net's form: local time, text, a space. */
+  async log(...texts: string[]): Promise<void> {
+    const lines = texts.map((text) => `${logTime(new Date())}: ${text} \n`)
+    await append(path.join(this.folder, 'training_log.txt'), lines.join(''), false)
+  }
+}
+
+/** Lines that hold at a checkpoint with `epoch` finished epochs and `step` steps. */
+export function metricsUntil(lines: MetricsLine[], from: { epoch: number; step: number }): MetricsLine[] {
+  return lines.filter((line) => {
+    if (line.type === 'epoch' || line.type === 'new_best') return line.epoch < from.epoch
+    return !('step' in line) || line.step <= from.step
+  })
+}
+
+export function modelFolderOf(runFolder: string): string {
+  return /^fold_(\d+|all)$/.test(path.basename(runFolder)) ? path.dirname(runFolder) : runFolder
+}
+
+async function append(file: string, text: string, sync = true): Promise<void> {
+  try {
+    await mkdir(path.dirname(file), { recursive: true })
+    const handle = await open(file, 'a')
+    try {
+      await handle.writeFile(text)
+      if (sync) await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    throw new VoxgradError('ERR_DISK', `${file}: cannot be written, because ${reasonOf(error)}`, { cause: error })
+  }
+}
+
+/** "2026-11-22 07:22:04.700000" */
+function logTime(time: Date): string {
+  const two = (value: number) => String(value).padStart(2, '0')
+  const day = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`
+  const clock = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`
+  return `${day} ${clock}.${String(time.getMilliseconds()).padStart(3, '0')}000`
+}
