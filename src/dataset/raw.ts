@@ -1,0 +1,113 @@
+// nnU-Net's raw folders: which files make up which case.
+import { readdirSync } from 'node:fs'
+import path from 'node:path'
+import { VoxgradError } from '../errors.js'
+import { reasonOf } from '../files.js'
+import { keysInFileOrder } from '../json.js'
+import type { DatasetJson } from './dataset-json.js'
+import { type ReaderName, readerFor } from './image.js'
+import { readNifti } from './nifti.js'
+import { itkGeometry } from './nifti-geometry.js'
+
+export interface RawCase {
+  caseId: string
+  /** One path a channel, in channel order. */
+  images: string[]
+  /** Where the label file belongs (it may be missing); absent for images to predict. */
+  label?: string
+}
+
+/** Code point order, as Python sorts text. */
+export function compareCodePoints(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+}
+
+/**
+ * The training cases of a raw dataset, in nnU-Net's order: from imagesTr and labelsTr sorted by name, or as the "dataset"
+ * entry of dataset.json lists them. Files are not opened.
+ * @throws VoxgradError ERR_DATASET if there is no folder or no case
+ */
+export function listCases(folder: string, datasetJson: DatasetJson): RawCase[] {
+  if (datasetJson.listing !== undefined) return listedCases(folder, datasetJson.listing)
+  const cases = casesOfFolder(path.join(folder, 'imagesTr'), datasetJson)
+  return cases.map((found) => ({
+    ...found,
+    label: path.join(folder, 'labelsTr', `${found.caseId}${datasetJson.fileEnding}`),
+  }))
+}
+
+/**
+ * The cases in a folder of images to predict (CASE_0000.nii.gz, ...). Throws ERR_DATASET if there is none or a channel
+ * is missing, naming all of them.
+ */
+export function listImageFolder(folder: string, datasetJson: DatasetJson): RawCase[] {
+  const cases = casesOfFolder(folder, datasetJson)
+  const expected = datasetJson.channels.length
+  const faulty = cases.filter((found) => found.images.length !== expected)
+  if (faulty.length === 0) return cases
+  const list = faulty.map((found) => `${found.caseId} (${found.images.length})`).join(', ')
+  throw new VoxgradError(
+    'ERR_DATASET',
+    `${folder}: expected ${expected} channel files for each case, found another number for ${list}. Add the missing files (CASE_0000${datasetJson.fileEnding}, ...) or remove the case.`,
+  )
+}
+
+/** Names in a folder, hidden ones (such as macOS's ._ files) left out, in code point order. */
+export function visibleNames(folder: string): string[] {
+  try {
+    const names = readdirSync(folder).filter((name) => !name.startsWith('.'))
+    return names.sort(compareCodePoints)
+  } catch (error) {
+    throw new VoxgradError('ERR_DATASET', `${folder}: expected a folder of images, but ${reasonOf(error)}`, {
+      cause: error,
+    })
+  }
+}
+
+/** Splits CASE_0000.nii.gz into case and channel; undefined for any other name. */
+export function parseImageName(name: string, fileEnding: string): { caseId: string; channel: number } | undefined {
+  if (!name.endsWith(fileEnding)) return undefined
+  const match = /^(.+)_(\d{4})$/s.exec(name.slice(0, -fileEnding.length))
+  return match?.[1] === undefined ? undefined : { caseId: match[1], channel: Number(match[2]) }
+}
+
+function casesOfFolder(folder: string, datasetJson: DatasetJson): RawCase[] {
+  const images = new Map<string, string[]>()
+  for (const name of visibleNames(folder)) {
+    const parsed = parseImageName(name, datasetJson.fileEnding)
+    if (parsed === undefined) continue
+    images.set(parsed.caseId, [...(images.get(parsed.caseId) ?? []), path.join(folder, name)])
+  }
+  if (images.size === 0) {
+    throw new VoxgradError(
+      'ERR_DATASET',
+      `${folder}: expected images named CASE_0000${datasetJson.fileEnding}, found none`,
+    )
+  }
+  const ids = [...images.keys()].sort(compareCodePoints)
+  return ids.map((caseId) => ({ caseId, images: images.get(caseId) ?? [] }))
+}
+
+function listedCases(folder: string, listing: NonNullable<DatasetJson['listing']>): RawCase[] {
+  const expand = (text: string) =>
+    text.replace(/\$(?:\{(\w+)\}|(\w+))/g, (whole, braced, plain) => process.env[braced ?? plain] ?? whole)
+  const locate = (file: string) => path.resolve(folder, expand(file))
+  return keysInFileOrder(listing).map((caseId) => {
+    const entry = listing[caseId] as { images: string[]; label: string }
+    return { caseId, images: entry.images.map(locate), label: locate(entry.label) }
+  })
+}
+
+/**
+ * The reader that nnU-Net would choose: the one of dataset.json or of the file ending, but nibabel where SimpleITK cannot
+ * read the first image (NIfTI-2, axes that are not orthogonal).
+ * @throws VoxgradError ERR_DATASET if the file ending is not NIfTI's or the image cannot be read
+ */
+export async function determineReader(datasetJson: DatasetJson, firstImage: string | undefined): Promise<ReaderName> {
+  const reader = readerFor(datasetJson)
+  if (reader === 'NibabelIO' || datasetJson.overwriteImageReaderWriter !== undefined || firstImage === undefined)
+    return reader
+  const { header } = await readNifti(firstImage)
+  const readable = header.version === 1 && itkGeometry(header, 3) !== undefined
+  return readable ? 'SimpleITKIO' : 'NibabelIO'
+}

@@ -1,0 +1,70 @@
+// How often each axis of a patch is pooled, with which kernels, and how much memory the network then takes.
+// Sources: nnU-Net network_topology.py, get_pool_and_conv_props; dynamic_network_architectures unet.py,
+// compute_conv_feature_map_size.
+
+const smallestEdge = 4
+
+export interface Topology {
+  /** Per stage, per axis. */
+  strides: number[][]
+  kernelSizes: number[][]
+  /** The patch, padded to what the pooling divides. */
+  patchSize: number[]
+  /** Per axis: 2 to the power of the poolings. */
+  divisors: number[]
+}
+
+/** Pools every axis while it stays at least 4 voxels wide, coarse axes only once the others have caught up. */
+export function topologyOf(spacing: number[], patch: number[]): Topology {
+  const axes = spacing.map((_, axis) => axis)
+  const sizes = [...patch]
+  const spacings = [...spacing]
+  const divisors = spacing.map(() => 1)
+  const kernel = spacing.map(() => 1)
+  const strides = [spacing.map(() => 1)]
+  const kernelSizes: number[][] = []
+  const at = (values: number[], axis: number) => values[axis] as number
+
+  for (;;) {
+    const wide = axes.filter((axis) => at(sizes, axis) >= 2 * smallestEdge)
+    const finest = Math.min(...wide.map((axis) => at(spacings, axis)))
+    const pooled = wide.filter((axis) => at(spacings, axis) / finest < 2)
+    const [only] = pooled
+    if (only === undefined || (pooled.length === 1 && at(sizes, only) < 3 * smallestEdge)) break
+    const finestOfAll = Math.min(...spacings)
+    for (const axis of axes) if (at(spacings, axis) / finestOfAll < 2) kernel[axis] = 3
+    for (const axis of pooled) {
+      divisors[axis] = at(divisors, axis) * 2
+      spacings[axis] = at(spacings, axis) * 2
+      sizes[axis] = Math.ceil(at(sizes, axis) / 2)
+    }
+    strides.push(axes.map((axis) => (pooled.includes(axis) ? 2 : 1)))
+    kernelSizes.push([...kernel])
+  }
+  kernelSizes.push(spacing.map(() => 3))
+  const patchSize = axes.map((axis) => Math.ceil(at(patch, axis) / at(divisors, axis)) * at(divisors, axis))
+  return { strides, kernelSizes, patchSize, divisors }
+}
+
+/**
+ * Elements of all convolution outputs of a PlainConvUNet for one patch: nnU-Net's measure of the memory it takes.
+ * @param outputs channels of the segmentation head
+ */
+export function plainFeatureMapSize(
+  { strides, patchSize }: Topology,
+  features: number[],
+  convsPerStage: number[],
+  convsPerStageDecoder: number[],
+  outputs: number,
+): number {
+  const size = [...patchSize]
+  let total = 0
+  for (const [stage, stride] of strides.entries()) {
+    for (const [axis, factor] of stride.entries()) size[axis] = Math.floor((size[axis] as number) / factor)
+    const voxels = size.reduce((result, extent) => result * extent, 1)
+    const decoder = stage < strides.length - 1 ? (convsPerStageDecoder[stage] as number) + 1 : 0
+    total += ((convsPerStage[stage] as number) + decoder) * (features[stage] as number) * voxels
+    if (stage === 0) total += outputs * voxels
+  }
+  return total
+}
