@@ -7,7 +7,27 @@
 
 namespace voxgrad::io {
 
-/// Throws Failure: ERR_FORMAT if it does not exist, ERR_DISK if it cannot be read.
+/// A file open for reading at any position. Not copied; closed at the end of its life.
+class InputFile {
+ public:
+  /// Throws Failure: ERR_FORMAT if it does not exist or is no regular file, ERR_DISK if it cannot be read.
+  explicit InputFile(const std::string& path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  uint64_t size() const { return size_; }
+  /// Reads exactly `count` bytes. Throws Failure: ERR_FORMAT if the file ends before, ERR_DISK if the read fails.
+  void read(uint64_t offset, void* bytes, size_t count) const;
+
+ private:
+  std::string path_;
+  int descriptor_;
+  uint64_t size_;
+};
+
+/// Throws as InputFile does.
 std::string read_file(const std::string& path);
 
 /// Appends bytes to the file that is being written.

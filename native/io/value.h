@@ -60,13 +60,15 @@ struct Value {
   template <class T>
   const T& as() const;
 
-  /// The value under a string key of a Dict or OrderedDict, or nullptr.
+  /// What this is, in words for errors: "a list", "text".
+  const char* kind() const;
+  /// The value under a string key of a Dict or OrderedDict, or nullptr. Throws Failure(ERR_FORMAT) if it is neither.
   const Value* find(const std::string& key) const;
   /// The same; throws Failure(ERR_FORMAT) that names the key if it is missing.
   const Value& at(const std::string& key) const;
   /// An integer, also where a double with an integral value or a bool was stored. Throws Failure(ERR_FORMAT) otherwise.
   int64_t integer() const;
-  /// A double, also where an integer was stored.
+  /// A double, also where an integer or a bool was stored. Throws Failure(ERR_FORMAT) otherwise, as all that follow do.
   double number() const;
   const std::string& text() const;
   /// The items of a List or Tuple.

@@ -1,0 +1,75 @@
+// readBlosc2, readPickle, readTorchFile, writeFileAtomically: file access on libuv's pool.
+#include "addon/convert.h"
+#include "addon/registers.h"
+#include "addon/value_convert.h"
+#include "io/blosc2_array.h"
+#include "io/files.h"
+#include "io/pickle.h"
+#include "io/torch_file.h"
+
+namespace voxgrad::addon {
+
+namespace {
+
+std::string path_argument(const Napi::CallbackInfo& info) {
+  if (info.Length() == 0 || !info[0].IsString()) throw Failure("ERR_CONFIG", "a native file call needs a path");
+  std::string path = info[0].As<Napi::String>().Utf8Value();
+  if (path.empty() || path.find('\0') != std::string::npos) {
+    throw Failure("ERR_CONFIG", "a path must not be empty or contain a zero character");
+  }
+  return path;
+}
+
+Napi::Value read_blosc2_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return run_in_pool<at::Tensor>(
+        info.Env(), [path = path_argument(info)] { return io::read_blosc2(path); },
+        [](Napi::Env env, at::Tensor&& tensor) -> Napi::Value {
+          const at::Tensor values = std::move(tensor);
+          return tensor_to_js(env, values);
+        });
+  });
+}
+
+Napi::Value read_values_call(const Napi::CallbackInfo& info, io::Value (*read)(const std::string& path)) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return run_in_pool<io::Value>(
+        info.Env(), [path = path_argument(info), read] { return read(path); },
+        [](Napi::Env env, io::Value&& value) -> Napi::Value { return to_js(env, value); });
+  });
+}
+
+Napi::Value read_pickle_call(const Napi::CallbackInfo& info) {
+  return read_values_call(info, [](const std::string& path) { return io::read_pickle(io::read_file(path), path); });
+}
+
+Napi::Value read_torch_file_call(const Napi::CallbackInfo& info) {
+  return read_values_call(info, [](const std::string& path) { return io::read_torch_file(path); });
+}
+
+Napi::Value write_file_atomically_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::string path = path_argument(info);
+    if (info.Length() < 2 || !info[1].IsTypedArray()) throw Failure("ERR_CONFIG", "writeFileAtomically needs bytes");
+    const auto bytes = info[1].As<Napi::Uint8Array>();
+    const std::string_view content(reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength());
+    return run_in_pool<bool>(
+        info.Env(),
+        [path, content] {
+          io::write_atomically(path, content);
+          return true;
+        },
+        [](Napi::Env env, bool&&) -> Napi::Value { return env.Undefined(); }, {bytes});
+  });
+}
+
+}  // namespace
+
+void register_io(Napi::Env env, Napi::Object exports) {
+  exports.Set("readBlosc2", Napi::Function::New(env, read_blosc2_call, "readBlosc2"));
+  exports.Set("readPickle", Napi::Function::New(env, read_pickle_call, "readPickle"));
+  exports.Set("readTorchFile", Napi::Function::New(env, read_torch_file_call, "readTorchFile"));
+  exports.Set("writeFileAtomically", Napi::Function::New(env, write_file_atomically_call, "writeFileAtomically"));
+}
+
+}  // namespace voxgrad::addon

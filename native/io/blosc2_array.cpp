@@ -1,0 +1,251 @@
+// Blosc2 NDArray files through c-blosc2, with every header checked before it is used for memory.
+#include "io/blosc2_array.h"
+
+#include <ATen/ops/empty.h>
+#include <b2nd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+
+#include "failure.h"
+#include "io/files.h"
+#include "io/element_types.h"
+
+namespace voxgrad::io {
+
+namespace {
+
+// Positions in the header of a contiguous frame (c-blosc2, README_CFRAME_FORMAT.rst); numbers there are big-endian.
+constexpr size_t header_length_at = 11;
+constexpr size_t frame_length_at = 16;
+constexpr size_t frame_codec_at = 27;
+constexpr size_t compressed_bytes_at = 39;
+constexpr size_t frame_filters_at = 70;
+constexpr size_t shortest_header = 87;
+// Positions in the header of a chunk (README_CHUNK_FORMAT.rst); numbers there are little-endian.
+constexpr size_t chunk_flags_at = 2;
+constexpr size_t chunk_filters_at = 16;
+constexpr size_t chunk_header_length = 32;
+// A constant chunk of 6 MiB (nnU-Net's largest) takes 32 bytes: the highest honest ratio is about 200 000.
+constexpr uint64_t largest_ratio = 1 << 18;
+constexpr int64_t largest_array_bytes = int64_t{1} << 38;
+
+struct FreeChunkStore {
+  void operator()(blosc2_schunk* store) const { blosc2_schunk_free(store); }
+};
+struct FreeArray {
+  void operator()(b2nd_array_t* array) const { b2nd_free(array); }
+};
+struct FreeContext {
+  void operator()(b2nd_context_t* context) const { b2nd_free_ctx(context); }
+};
+using ChunkStore = std::unique_ptr<blosc2_schunk, FreeChunkStore>;
+using Array = std::unique_ptr<b2nd_array_t, FreeArray>;
+
+void initialize_once() {
+  static std::once_flag once;
+  std::call_once(once, [] { blosc2_init(); });
+}
+
+[[noreturn]] void refuse(const std::string& path, const std::string& reason) {
+  throw Failure("ERR_FORMAT", path + " is not a usable Blosc2 array: " + reason + ". Preprocess the case again");
+}
+
+template <class Integer>
+Integer big_endian(const std::string& bytes, size_t at) {
+  Integer value = 0;
+  for (size_t i = 0; i < sizeof(Integer); ++i) {
+    value = static_cast<Integer>((static_cast<std::make_unsigned_t<Integer>>(value) << 8) | uint8_t(bytes[at + i]));
+  }
+  return value;
+}
+
+/// Only built-in codecs and filters: for any other id c-blosc2 looks for a plugin library and loads it.
+bool filter_is_known(uint8_t filter) {
+  return filter == BLOSC_NOFILTER || filter == BLOSC_SHUFFLE || filter == BLOSC_BITSHUFFLE || filter == BLOSC_TRUNC_PREC;
+}
+
+void check_chunk_header(const std::string& path, const uint8_t* chunk) {
+  const uint8_t flags = chunk[chunk_flags_at];
+  if ((flags & (BLOSC_DOSHUFFLE | BLOSC_DOBITSHUFFLE)) != (BLOSC_DOSHUFFLE | BLOSC_DOBITSHUFFLE)) {
+    refuse(path, "it holds a chunk of the first Blosc format");
+  }
+  const int codec = flags >> 5;
+  if (codec != BLOSC_BLOSCLZ_FORMAT && codec != BLOSC_LZ4_FORMAT && codec != BLOSC_ZLIB_FORMAT &&
+      codec != BLOSC_ZSTD_FORMAT) {
+    refuse(path, "it holds a chunk of the unknown codec " + std::to_string(codec));
+  }
+  for (size_t i = 0; i < BLOSC2_MAX_FILTERS; ++i) {
+    if (!filter_is_known(chunk[chunk_filters_at + i])) {
+      refuse(path, "it holds a chunk with the unknown filter " + std::to_string(chunk[chunk_filters_at + i]));
+    }
+  }
+}
+
+void check_frame_header(const std::string& path, const std::string& bytes) {
+  if (bytes.size() < shortest_header || std::memcmp(bytes.data() + 2, "b2frame", 8) != 0) {
+    refuse(path, "it does not begin with a Blosc2 header");
+  }
+  const uint64_t frame_length = big_endian<uint64_t>(bytes, frame_length_at);
+  if (frame_length != bytes.size()) {
+    refuse(path, "its header says " + std::to_string(frame_length) + " bytes, the file has " +
+                     std::to_string(bytes.size()));
+  }
+  const uint64_t header_length = big_endian<uint32_t>(bytes, header_length_at);
+  const uint64_t compressed_bytes = big_endian<uint64_t>(bytes, compressed_bytes_at);
+  if (header_length < shortest_header || header_length > bytes.size() ||
+      compressed_bytes > bytes.size() - header_length) {
+    refuse(path, "its header is damaged");
+  }
+  const int codec = bytes[frame_codec_at] & 0xf;
+  if (codec > BLOSC_ZSTD || codec == 3) refuse(path, "it uses the unknown codec " + std::to_string(codec));
+  for (size_t i = 0; i < 8; ++i) {
+    const uint8_t filter = bytes[frame_filters_at + 1 + i];
+    if (i < BLOSC2_MAX_FILTERS && !filter_is_known(filter)) {
+      refuse(path, "it uses the unknown filter " + std::to_string(filter));
+    }
+  }
+  const size_t offsets_at = header_length + compressed_bytes;
+  if (offsets_at + chunk_header_length <= bytes.size()) {
+    check_chunk_header(path, reinterpret_cast<const uint8_t*>(bytes.data()) + offsets_at);
+  }
+}
+
+/// The element type, after all extents of the array were checked against each other and the file's size.
+at::ScalarType check_array(const std::string& path, const b2nd_array_t& array, uint64_t file_bytes) {
+  std::string_view name = array.dtype == nullptr ? "" : array.dtype;
+  if (array.dtype_format != DTYPE_NUMPY_FORMAT || name.size() != 3 || (name[0] != '<' && name[0] != '|')) {
+    refuse(path, "its element type \"" + std::string(name.substr(0, 20)) + "\" is none that voxgrad reads");
+  }
+  const auto type = type_of_numpy_name(name.substr(1));
+  if (!type) refuse(path, "its element type \"" + std::string(name) + "\" is none that voxgrad reads");
+  const int64_t element_bytes = static_cast<int64_t>(c10::elementSize(*type));
+  if (array.sc->typesize != element_bytes) refuse(path, "its element size does not fit its element type");
+
+  const uint64_t limit = std::min<uint64_t>(file_bytes * largest_ratio, largest_array_bytes);
+  uint64_t bytes = element_bytes, chunk_bytes = element_bytes, chunks = 1;
+  for (int i = 0; i < array.ndim; ++i) {
+    const int64_t extent = array.shape[i], chunk = array.chunkshape[i], block = array.blockshape[i];
+    if (extent <= 0 || chunk <= 0 || block <= 0 || block > chunk) refuse(path, "its shape is empty or damaged");
+    const uint64_t padded = (uint64_t(chunk) + block - 1) / block * block;
+    chunks *= (uint64_t(extent) + chunk - 1) / chunk;
+    if (uint64_t(extent) > limit / bytes || padded > uint64_t{BLOSC2_MAX_BUFFERSIZE} / chunk_bytes || chunks > limit) {
+      refuse(path, "its header says more data than a file of " + std::to_string(file_bytes) + " bytes can hold");
+    }
+    bytes *= uint64_t(extent);
+    chunk_bytes *= padded;
+  }
+  if (uint64_t(array.sc->chunksize) != chunk_bytes || uint64_t(array.sc->nchunks) != chunks) {
+    refuse(path, "its chunks do not fit its shape");
+  }
+  return *type;
+}
+
+void check_chunks(const std::string& path, blosc2_schunk* store) {
+  for (int64_t i = 0; i < store->nchunks; ++i) {
+    uint8_t* chunk = nullptr;
+    bool owned = false;
+    const int length = blosc2_schunk_get_chunk(store, i, &chunk, &owned);
+    const std::unique_ptr<uint8_t, decltype(&std::free)> keep(owned ? chunk : nullptr, &std::free);
+    int32_t decoded = 0;
+    if (length < int(chunk_header_length) || blosc2_cbuffer_sizes(chunk, &decoded, nullptr, nullptr) < 0 ||
+        decoded != store->chunksize) {
+      refuse(path, "chunk " + std::to_string(i) + " is damaged");
+    }
+    check_chunk_header(path, chunk);
+  }
+}
+
+/// Compresses into memory. `filter` is BLOSC_NOFILTER or BLOSC_SHUFFLE; `contiguous` makes a frame that can be a file.
+Array compress(const at::Tensor& array, const Blosc2Layout& layout, uint8_t filter, bool contiguous) {
+  blosc2_cparams compression = BLOSC2_CPARAMS_DEFAULTS;
+  compression.compcode = BLOSC_LZ4HC;
+  compression.clevel = 5;
+  compression.typesize = static_cast<int32_t>(array.element_size());
+  compression.nthreads = 1;
+  compression.splitmode = BLOSC_AUTO_SPLIT;
+  std::fill(std::begin(compression.filters), std::end(compression.filters), uint8_t{BLOSC_NOFILTER});
+  compression.filters[0] = filter;
+  blosc2_dparams decompression = BLOSC2_DPARAMS_DEFAULTS;
+  blosc2_storage storage = BLOSC2_STORAGE_DEFAULTS;
+  storage.contiguous = contiguous;
+  storage.cparams = &compression;
+  storage.dparams = &decompression;
+
+  const std::vector<int64_t> shape = array.sizes().vec();
+  const std::vector<int32_t> chunks(layout.chunks.begin(), layout.chunks.end());
+  const std::vector<int32_t> blocks(layout.blocks.begin(), layout.blocks.end());
+  const std::string name = (array.element_size() == 1 ? "|" : "<") + *numpy_name_of(array.scalar_type());
+  const std::unique_ptr<b2nd_context_t, FreeContext> context(
+      b2nd_create_ctx(&storage, static_cast<int8_t>(shape.size()), shape.data(), chunks.data(), blocks.data(),
+                      name.c_str(), DTYPE_NUMPY_FORMAT, nullptr, 0));
+  b2nd_array_t* result = nullptr;
+  if (!context || b2nd_from_cbuffer(context.get(), &result, array.const_data_ptr(), int64_t(array.nbytes())) < 0) {
+    throw Failure("ERR_INTERNAL", "c-blosc2 could not compress an array of " + std::to_string(array.nbytes()) + " bytes");
+  }
+  return Array(result);
+}
+
+/// NOFILTER or SHUFFLE, whichever compresses the centered slab of at most one chunk better.
+/// Source: nnunetv2/training/dataloading/nnunet_dataset.py, nnUNetDatasetBlosc2._select_filter.
+uint8_t choose_filter(const at::Tensor& array, const Blosc2Layout& layout) {
+  at::Tensor slab = array;
+  Blosc2Layout slab_layout;
+  for (int64_t axis = 0; axis < array.dim(); ++axis) {
+    const int64_t extent = array.size(axis), length = std::min(layout.chunks[axis], extent);
+    slab = slab.narrow(axis, (extent - length) / 2, length);
+    slab_layout.chunks.push_back(length);
+    slab_layout.blocks.push_back(std::clamp<int64_t>(layout.blocks[axis], 1, length));
+  }
+  slab = slab.contiguous();
+  const int64_t plain = compress(slab, slab_layout, BLOSC_NOFILTER, false)->sc->cbytes;
+  const int64_t shuffled = compress(slab, slab_layout, BLOSC_SHUFFLE, false)->sc->cbytes;
+  return shuffled < plain ? BLOSC_SHUFFLE : BLOSC_NOFILTER;
+}
+
+}  // namespace
+
+at::Tensor read_blosc2(const std::string& path) {
+  initialize_once();
+  std::string bytes = read_file(path);
+  check_frame_header(path, bytes);
+  // The store looks into `bytes`, which it neither changes nor frees.
+  ChunkStore store(
+      blosc2_schunk_from_buffer(reinterpret_cast<uint8_t*>(bytes.data()), static_cast<int64_t>(bytes.size()), false));
+  if (!store) refuse(path, "its header or its table of chunks is damaged");
+  b2nd_array_t* opened = nullptr;
+  if (b2nd_from_schunk(store.get(), &opened) < 0 || opened == nullptr) refuse(path, "its description of the shape is damaged");
+  store.release();
+  const Array array(opened);
+  const at::ScalarType type = check_array(path, *array, bytes.size());
+  check_chunks(path, array->sc);
+  at::Tensor result = at::empty(std::vector<int64_t>(array->shape, array->shape + array->ndim), type);
+  if (b2nd_to_cbuffer(array.get(), result.mutable_data_ptr(), static_cast<int64_t>(result.nbytes())) < 0) {
+    refuse(path, "its compressed data are damaged");
+  }
+  return result;
+}
+
+void write_blosc2(const std::string& path, const at::Tensor& array, const Blosc2Layout& layout) {
+  initialize_once();
+  const at::Tensor values = array.to(at::kCPU).contiguous();
+  const size_t axes = static_cast<size_t>(values.dim());
+  if (!numpy_name_of(values.scalar_type()) || axes == 0 || axes > B2ND_MAX_DIM || layout.chunks.size() != axes ||
+      layout.blocks.size() != axes || values.numel() == 0) {
+    throw Failure("ERR_INTERNAL", "cannot write " + path + ": an array of numbers with one chunk and block extent per " +
+                                      "axis is needed, found " + std::to_string(axes) + " axes, " +
+                                      std::to_string(layout.chunks.size()) + " chunk extents");
+  }
+  const Array compressed = compress(values, layout, choose_filter(values, layout), true);
+  uint8_t* frame = nullptr;
+  int64_t length = 0;
+  bool owned = false;
+  if (b2nd_to_cframe(compressed.get(), &frame, &length, &owned) < 0) {
+    throw Failure("ERR_INTERNAL", "c-blosc2 could not make a file of an array for " + path);
+  }
+  const std::unique_ptr<uint8_t, decltype(&std::free)> keep(owned ? frame : nullptr, &std::free);
+  write_atomically(path, std::string_view(reinterpret_cast<const char*>(frame), static_cast<size_t>(length)));
+}
+
+}  // namespace voxgrad::io

@@ -1,0 +1,51 @@
+// Zip archives whose entries are stored uncompressed: the container of torch.save. With zip64 for large files.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "io/files.h"
+
+namespace voxgrad::io {
+
+/// An archive open for reading. All functions throw Failure(ERR_FORMAT) that names the file and the entry.
+class ZipReader {
+ public:
+  struct Entry {
+    std::string name;
+    uint64_t size;
+    uint32_t checksum;
+    uint64_t header_at;
+  };
+
+  explicit ZipReader(const std::string& path);
+
+  const std::vector<Entry>& entries() const { return entries_; }
+  /// The entry of this name, or nullptr.
+  const Entry* find(const std::string& name) const;
+  /// Reads the entry's `size` bytes and verifies its checksum.
+  void read(const Entry& entry, void* bytes) const;
+  std::string read_text(const Entry& entry) const;
+  /// Verifies the checksum of an entry that nobody reads.
+  void verify(const Entry& entry) const;
+
+ private:
+  uint64_t data_at(const Entry& entry) const;
+  [[noreturn]] void refuse(const std::string& reason) const;
+  void check_sum(const Entry& entry, uint32_t found) const;
+
+  InputFile file_;
+  std::vector<Entry> entries_;
+};
+
+/// What is to be written; `bytes` must live until the archive is written.
+struct ZipSource {
+  std::string name;
+  const void* bytes;
+  uint64_t size;
+};
+
+/// Writes atomically, each entry's data at a multiple of 64 bytes, as torch.save aligns storages.
+void write_zip(const std::string& path, const std::vector<ZipSource>& sources);
+
+}  // namespace voxgrad::io
