@@ -3,6 +3,7 @@
 #include <napi.h>
 
 namespace voxgrad::addon {
+void register_io(Napi::Env env, Napi::Object exports);
 void register_op_call(Napi::Env env, Napi::Object exports);
 void register_versions(Napi::Env env, Napi::Object exports);
 }  // namespace voxgrad::addon

@@ -52,4 +52,14 @@ TORCH_LIBRARY(voxgrad, m) {
   m.def(
       "augment(Tensor image, Tensor segmentation, float[] config, int[] patch_size, int seed, int step, int sample) "
       "-> (Tensor, Tensor)");
+
+  // File formats (io/*.h).
+
+  // Chunk and block extents of nnU-Net's rule, (2, 4), for an array (c, z, y, x).
+  m.def("blosc2_layout(int[] shape, int[] patch, int element_bytes) -> Tensor");
+  // Writes an array with that layout and reads it back.
+  m.def("write_blosc2(Tensor array, str path, int[] patch) -> Tensor");
+  // Reads a file and writes its content to another one.
+  m.def("rewrite_pickle(str from, str to) -> ()");
+  m.def("rewrite_torch_file(str from, str to) -> ()");
 }

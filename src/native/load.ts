@@ -1,0 +1,100 @@
+// Loads the native addon once and turns its errors into VoxgradError.
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { type ErrorCode, errorCodes, VoxgradError } from '../errors.js'
+import type { NativeBinding, NativeTrainer } from './binding.js'
+
+// The same from src/native and from dist/native.
+const addonPath = fileURLToPath(new URL('../../build/Release/voxgrad.node', import.meta.url))
+
+let loaded: NativeBinding | undefined
+
+/**
+ * The native addon, loaded at the first call. Its functions throw, and their promises reject with, VoxgradError, whose
+ * stack is the caller's.
+ * @throws VoxgradError ERR_NATIVE_LOAD if the addon is not built or one of its libraries is missing
+ */
+export function native(): NativeBinding {
+  loaded ??= withVoxgradErrors(loadAddon(addonPath))
+  return loaded
+}
+
+/** Loads the addon at a path. Throws VoxgradError ERR_NATIVE_LOAD that says what is missing. */
+export function loadAddon(path: string): NativeBinding {
+  if (!existsSync(path)) {
+    throw new VoxgradError('ERR_NATIVE_LOAD', `the native addon is not built (no ${path}): run \`npm run setup\``)
+  }
+  try {
+    return createRequire(import.meta.url)(path) as NativeBinding
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    const library = /^(\S+): cannot open shared object file/.exec(reason)?.[1]
+    const what = library === undefined ? reason : `the library ${library}, which it was built with, is missing`
+    throw new VoxgradError(
+      'ERR_NATIVE_LOAD',
+      `the native addon ${path} does not load: ${what}. Run \`npm run setup\` to build it again`,
+      { cause: error },
+    )
+  }
+}
+
+/**
+ * The same object, except that errors with one of voxgrad's codes come out of its methods as VoxgradError. A trainer
+ * that a method resolves to is wrapped likewise.
+ */
+export function withVoxgradErrors<T extends object>(target: T): T {
+  const wrapped = new Map<PropertyKey, unknown>()
+  return new Proxy(target, {
+    get(_, name) {
+      const value = Reflect.get(target, name) as unknown
+      if (typeof value !== 'function') return value
+      if (!wrapped.has(name)) wrapped.set(name, wrapMethod(target, value as Method))
+      return wrapped.get(name)
+    },
+  })
+}
+
+type Method = (...args: unknown[]) => unknown
+
+function wrapMethod(target: object, method: Method): Method {
+  return function call(...args) {
+    let result: unknown
+    try {
+      result = method.apply(target, args)
+    } catch (error) {
+      throw toVoxgradError(error, callSite(call))
+    }
+    if (!(result instanceof Promise)) return result
+    const site = callSite(call)
+    return result.then(
+      (value: unknown) => (isTrainer(value) ? withVoxgradErrors(value) : value),
+      (error: unknown) => {
+        throw toVoxgradError(error, site)
+      },
+    )
+  }
+}
+
+function isTrainer(value: unknown): value is NativeTrainer {
+  return typeof value === 'object' && value !== null && 'snapshot' in value && typeof value.snapshot === 'function'
+}
+
+/** The stack frames of whoever called `method`. */
+function callSite(method: Method): string {
+  const site = { stack: '' }
+  Error.captureStackTrace(site, method)
+  return site.stack.slice(site.stack.indexOf('\n') + 1)
+}
+
+function toVoxgradError(error: unknown, site: string): unknown {
+  if (!(error instanceof Error) || !('code' in error) || !isErrorCode(error.code)) return error
+  const backtrace = 'nativeBacktrace' in error ? { nativeBacktrace: String(error.nativeBacktrace) } : {}
+  const result = new VoxgradError(error.code, error.message, backtrace)
+  result.stack = `${result.name}: ${result.message}\n${site}`
+  return result
+}
+
+function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(errorCodes, code)
+}
