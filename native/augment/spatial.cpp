@@ -39,9 +39,10 @@ Sample apply_spatial(const at::Tensor& image, const at::Tensor& segmentation, co
   const auto axes = static_cast<size_t>(segmentation.dim());
   if (image.dim() != segmentation.dim() + 1 || image.sizes().slice(1) != segmentation.sizes() ||
       patch_size.size() != axes || axes < 2 || axes > 3) {
-    throw Failure("ERR_CONFIG", "spatial transform: expected an image (c, z, y, x) or (c, y, x), a segmentation of the " +
-                                    std::string("same extents and a patch size; found ") + text(image.sizes()) + ", " +
-                                    text(segmentation.sizes()) + " and " + text(patch_size));
+    throw Failure("ERR_CONFIG",
+                  "spatial transform: expected an image (c, z, y, x) or (c, y, x), a segmentation of the " +
+                      std::string("same extents and a patch size; found ") + text(image.sizes()) + ", " +
+                      text(segmentation.sizes()) + " and " + text(patch_size));
   }
   if (parameters.identity) return {center_crop(image, patch_size, 0), center_crop(segmentation, patch_size, -1)};
 
@@ -57,7 +58,8 @@ Sample apply_spatial(const at::Tensor& image, const at::Tensor& segmentation, co
     labels = labels.unsqueeze(1);
   }
   const int64_t depth = folded || axes == 2 ? 1 : patch_size[0];
-  auto [warped_image, warped_labels] = warp(volumes(images), volumes(labels), parameters.matrix, {depth, height, width});
+  auto [warped_image, warped_labels] =
+      warp(volumes(images), volumes(labels), parameters.matrix, {depth, height, width});
 
   std::vector<int64_t> shape = segmentation.sizes().vec();
   std::copy(patch_size.begin() + (folded ? 1 : 0), patch_size.end(), shape.begin() + (folded ? 1 : 0));

@@ -1,6 +1,7 @@
 """Writes goldens/augment: what batchgeneratorsv2's transforms make of small samples with fixed parameters (cases.json
 lists op, arguments and arrays; arrays.npz holds them), and a noise field computed from Philox4x32-10 in plain Python.
 Needs the environment of nnU-Net. Usage: python make_augment.py [OUT]"""
+
 import json
 import math
 import sys
@@ -39,6 +40,7 @@ def sample(shape, channels=2, labels=(-1, 0, 1, 2, 3)):
 
 def add(name, op, inputs, arguments, outputs):
     """inputs come before the other arguments; an array that several cases share is stored once."""
+
     def store(key, value):
         value = np.ascontiguousarray(value)
         known = [k for k, v in arrays.items() if v.dtype == value.dtype and np.array_equal(v, value)]
@@ -46,8 +48,15 @@ def add(name, op, inputs, arguments, outputs):
             arrays[f"{name}/{key}"] = value
         return known[0] if known else f"{name}/{key}"
 
-    cases.append({"name": name, "op": op, "inputs": [store(*i) for i in inputs.items()], "arguments": arguments,
-                  "outputs": [store(*o) for o in outputs.items()]})
+    cases.append(
+        {
+            "name": name,
+            "op": op,
+            "inputs": [store(*i) for i in inputs.items()],
+            "arguments": arguments,
+            "outputs": [store(*o) for o in outputs.items()],
+        }
+    )
 
 
 def spatial(name, initial, patch, angles=None, scale=None, labels=(-1, 0, 1, 2, 3), dummy2d=False):
@@ -55,11 +64,18 @@ def spatial(name, initial, patch, angles=None, scale=None, labels=(-1, 0, 1, 2, 
     spatial_patch = patch[1:] if dummy2d else patch
     in_plane = dummy2d or len(patch) == 2
     transform = SpatialTransform(
-        spatial_patch, patch_center_dist_from_border=0, random_crop=False,
+        spatial_patch,
+        patch_center_dist_from_border=0,
+        random_crop=False,
         p_rotation=0 if angles is None else 1,
         rotation=lambda image, dim: angles[0] if in_plane else angles[dim],
-        p_scaling=0 if scale is None else 1, scaling=lambda image, dim: scale, p_synchronize_scaling_across_axes=1,
-        bg_style_seg_sampling=False, border_mode_seg="constant", padding_value_seg=-1)
+        p_scaling=0 if scale is None else 1,
+        scaling=lambda image, dim: scale,
+        p_synchronize_scaling_across_axes=1,
+        bg_style_seg_sampling=False,
+        border_mode_seg="constant",
+        padding_value_seg=-1,
+    )
     data = {"image": torch.from_numpy(image.copy()), "segmentation": torch.from_numpy(segmentation.copy())[None]}
     if dummy2d:
         data = Convert3DTo2DTransform()(**data)
@@ -67,9 +83,13 @@ def spatial(name, initial, patch, angles=None, scale=None, labels=(-1, 0, 1, 2, 
     if dummy2d:
         data = Convert2DTo3DTransform()(**data)
     identity = angles is None and scale is None
-    add(name, "spatial", {"image": image, "segmentation": segmentation},
+    add(
+        name,
+        "spatial",
+        {"image": image, "segmentation": segmentation},
         [identity, dummy2d, list(angles or [0, 0, 0]), 1 if scale is None else scale, list(patch)],
-        {"image_out": data["image"].numpy(), "segmentation_out": data["segmentation"][0].numpy()})
+        {"image_out": data["image"].numpy(), "segmentation_out": data["segmentation"][0].numpy()},
+    )
 
 
 spatial("spatial_rotated", (20, 22, 18), (12, 14, 10), (0.3, -0.5, 0.4))
@@ -100,45 +120,122 @@ for suffix, shape in shapes.items():
     image, segmentation = sample(shape)
     for index, sigmas in enumerate([(0.5, 0.75, 0.95), (0.5833, 0.5834, 0.9167), (1.0, 0.9166, 0.5)]):
         sigmas = sigmas[: len(shape)]
-        intensity(f"blur{suffix}_{index}", "gaussian_blur_", image, 1, [list(sigmas)], GaussianBlurTransform((0.5, 1)),
-                  {"apply_to_channel": torch.tensor([False, True]), "sigmas": [sigmas]})
+        intensity(
+            f"blur{suffix}_{index}",
+            "gaussian_blur_",
+            image,
+            1,
+            [list(sigmas)],
+            GaussianBlurTransform((0.5, 1)),
+            {"apply_to_channel": torch.tensor([False, True]), "sigmas": [sigmas]},
+        )
     one = {"apply_to_channel": torch.tensor([1])}
     for index, factor in enumerate([0.75, 1.22]):
-        intensity(f"brightness{suffix}_{index}", "brightness_", image, 1, [factor],
-                  MultiplicativeBrightnessTransform((0.75, 1.25), False), {**one, "multipliers": torch.tensor([factor])})
-        intensity(f"contrast{suffix}_{index}", "contrast_", image, 1, [factor],
-                  ContrastTransform((0.75, 1.25), True, False), {**one, "multipliers": torch.tensor([factor])})
+        intensity(
+            f"brightness{suffix}_{index}",
+            "brightness_",
+            image,
+            1,
+            [factor],
+            MultiplicativeBrightnessTransform((0.75, 1.25), False),
+            {**one, "multipliers": torch.tensor([factor])},
+        )
+        intensity(
+            f"contrast{suffix}_{index}",
+            "contrast_",
+            image,
+            1,
+            [factor],
+            ContrastTransform((0.75, 1.25), True, False),
+            {**one, "multipliers": torch.tensor([factor])},
+        )
     for index, scale in enumerate([0.5, 0.71, 0.97]):
         for keep in [False, True] if len(shape) == 3 else [False]:
             axes = torch.tensor([[scale] * len(shape)])
             if keep:
                 axes[:, 0] = 1
-            intensity(f"low_resolution{suffix}_{index}{'_keep' if keep else ''}", "low_resolution_", image, 1, [scale, keep],
-                      SimulateLowResolutionTransform((0.5, 1), False, True, None), {**one, "scales": axes})
+            intensity(
+                f"low_resolution{suffix}_{index}{'_keep' if keep else ''}",
+                "low_resolution_",
+                image,
+                1,
+                [scale, keep],
+                SimulateLowResolutionTransform((0.5, 1), False, True, None),
+                {**one, "scales": axes},
+            )
     for index, exponent in enumerate([0.7, 1.5]):
         for invert in (False, True):
-            intensity(f"gamma{suffix}_{index}{'_inverted' if invert else ''}", "gamma_", image, 1, [exponent, invert],
-                      GammaTransform((0.7, 1.5), 1, False, 1, 1),
-                      {**one, "retain_stats": torch.tensor([True]), "invert_image": torch.tensor([invert]),
-                       "gamma": torch.tensor([exponent])})
+            intensity(
+                f"gamma{suffix}_{index}{'_inverted' if invert else ''}",
+                "gamma_",
+                image,
+                1,
+                [exponent, invert],
+                GammaTransform((0.7, 1.5), 1, False, 1, 1),
+                {
+                    **one,
+                    "retain_stats": torch.tensor([True]),
+                    "invert_image": torch.tensor([invert]),
+                    "gamma": torch.tensor([exponent]),
+                },
+            )
     for index, axes in enumerate([[0], [1], [0, 1], list(range(len(shape)))]):
         mirrored = MirrorTransform(axes)
-        add(f"mirror{suffix}_{index}", "mirror", {"image": image, "segmentation": segmentation}, [axes],
-            {"image_out": mirrored._apply_to_image(torch.from_numpy(image), axes=axes).numpy(),
-             "segmentation_out": mirrored._apply_to_segmentation(torch.from_numpy(segmentation)[None], axes=axes)[0].numpy()})
+        add(
+            f"mirror{suffix}_{index}",
+            "mirror",
+            {"image": image, "segmentation": segmentation},
+            [axes],
+            {
+                "image_out": mirrored._apply_to_image(torch.from_numpy(image), axes=axes).numpy(),
+                "segmentation_out": mirrored._apply_to_segmentation(torch.from_numpy(segmentation)[None], axes=axes)[
+                    0
+                ].numpy(),
+            },
+        )
     masked = MaskImageTransform([1]).apply(
-        {"image": torch.from_numpy(image.copy()), "segmentation": torch.from_numpy(segmentation)[None]})
-    add(f"mask_image{suffix}", "mask_image_", {"image": image, "segmentation": segmentation}, [[0, 1]],
-        {"image_out": masked["image"].numpy()})
+        {"image": torch.from_numpy(image.copy()), "segmentation": torch.from_numpy(segmentation)[None]}
+    )
+    add(
+        f"mask_image{suffix}",
+        "mask_image_",
+        {"image": image, "segmentation": segmentation},
+        [[0, 1]],
+        {"image_out": masked["image"].numpy()},
+    )
     removed = RemoveLabelTransform(-1, 0)._apply_to_segmentation(torch.from_numpy(segmentation.copy())[None])
-    add(f"remove_label{suffix}", "remove_label_", {"segmentation": segmentation}, [], {"segmentation_out": removed[0].numpy()})
+    add(
+        f"remove_label{suffix}",
+        "remove_label_",
+        {"segmentation": segmentation},
+        [],
+        {"segmentation_out": removed[0].numpy()},
+    )
 
 constant = np.full((2, 6, 5, 4), 0.25, np.float32)
-intensity("gamma_constant", "gamma_", constant, 0, [1.3, True], GammaTransform((0.7, 1.5), 1, False, 1, 1),
-          {"apply_to_channel": torch.tensor([0]), "retain_stats": torch.tensor([True]), "invert_image": torch.tensor([True]),
-           "gamma": torch.tensor([1.3])})
-intensity("contrast_constant", "contrast_", constant, 0, [1.2], ContrastTransform((0.75, 1.25), True, False),
-          {"apply_to_channel": torch.tensor([0]), "multipliers": torch.tensor([1.2])})
+intensity(
+    "gamma_constant",
+    "gamma_",
+    constant,
+    0,
+    [1.3, True],
+    GammaTransform((0.7, 1.5), 1, False, 1, 1),
+    {
+        "apply_to_channel": torch.tensor([0]),
+        "retain_stats": torch.tensor([True]),
+        "invert_image": torch.tensor([True]),
+        "gamma": torch.tensor([1.3]),
+    },
+)
+intensity(
+    "contrast_constant",
+    "contrast_",
+    constant,
+    0,
+    [1.2],
+    ContrastTransform((0.75, 1.25), True, False),
+    {"apply_to_channel": torch.tensor([0]), "multipliers": torch.tensor([1.2])},
+)
 
 
 def philox(counter, key):
@@ -163,8 +260,13 @@ def noise(name, shape, deviation, seed, step, index):
             field += [radius * math.cos(2 * math.pi * second), radius * math.sin(2 * math.pi * second)]
     image = sample(shape[1:], channels=shape[0])[0]
     field = np.array(field[: image.size]).reshape(shape)
-    add(name, "gaussian_noise_", {"image": image}, [deviation, seed, step, index],
-        {"image_out": (image + deviation * field).astype(np.float32)})
+    add(
+        name,
+        "gaussian_noise_",
+        {"image": image},
+        [deviation, seed, step, index],
+        {"image_out": (image + deviation * field).astype(np.float32)},
+    )
 
 
 noise("noise", (2, 8, 10, 6), 0.1, 1234567890123, 250, 3)
