@@ -1,19 +1,15 @@
 // The door to the native ops for the augmentation's tests.
-import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
-import type { NativeBinding, NativeTensor, OpArgument } from '../../src/native/binding.js'
-
-const addon = fileURLToPath(new URL('../../build/Release/voxgrad.node', import.meta.url))
-const binding = createRequire(import.meta.url)(addon) as NativeBinding
+import type { NativeTensor, OpArgument } from '../../src/native/binding.js'
+import { native } from '../../src/native/load.js'
 
 /** Calls voxgrad::name. */
 export function callOp(name: string, args: OpArgument[]): NativeTensor[] {
-  return binding.callOp(name, args)
+  return native().callOp(name, args)
 }
 
 /** Calls an op with one result. */
 export function callOp1(name: string, args: OpArgument[]): NativeTensor {
-  const [result] = binding.callOp(name, args)
+  const [result] = native().callOp(name, args)
   if (!result) throw new Error(`${name} returned nothing`)
   return result
 }
