@@ -48,6 +48,11 @@ Sample apply_spatial(const at::Tensor& image, const at::Tensor& segmentation, co
 
   // In the plane, slices are channels of volumes with one slice.
   const bool folded = parameters.dummy2d && axes == 3;
+  if (folded && patch_size[0] != segmentation.size(0)) {
+    throw Failure("ERR_CONFIG",
+                  "spatial transform: dummy 2D keeps axis 0, so the initial patch must have the patch's " +
+                      std::to_string(patch_size[0]) + " slices; found " + std::to_string(segmentation.size(0)));
+  }
   const int64_t height = patch_size[axes - 2], width = patch_size[axes - 1];
   const auto volumes = [&](const at::Tensor& tensor) {
     return folded ? tensor.reshape({-1, 1, tensor.size(-2), tensor.size(-1)}) : tensor;
