@@ -235,8 +235,8 @@ export interface NativeBinding {
     segmentation: Float32Array
     spacing: number[]
     plan: PreprocessingPlan
-    /** Foreground labels, in the order of dataset.json. */
-    labels: number[]
+    /** What class locations are drawn for, in this order: foreground labels; an array is a region of several labels. */
+    labels: (number | number[])[]
     patchSize: number[]
     folder: string
     caseId: string

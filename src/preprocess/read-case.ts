@@ -1,0 +1,61 @@
+// A training case in memory: image and label on one grid.
+import { statSync } from 'node:fs'
+import { type CaseImage, readCaseImages, readSegmentation } from '../dataset/image.js'
+import type { RawCase } from '../dataset/raw.js'
+import { VoxgradError } from '../errors.js'
+
+export interface TrainingCase extends CaseImage {
+  /** Labels in C order (z, y, x). */
+  segmentation: Float32Array
+}
+
+/**
+ * Reads images and label of a case and checks that they fit.
+ * @param channels how many the dataset has
+ * @throws VoxgradError ERR_DATASET, naming the file
+ */
+export async function readTrainingCase(rawCase: RawCase, channels: number): Promise<TrainingCase> {
+  if (rawCase.label === undefined) {
+    throw new VoxgradError('ERR_DATASET', 'expected a label file, found images alone; add the label to labelsTr')
+  }
+  const [images, label] = await Promise.all([
+    readCaseImages(rawCase.images, rawCase.caseId),
+    readSegmentation(rawCase.label),
+  ])
+  const [found, ...extents] = images.image.shape
+  if (found !== channels) {
+    throw new VoxgradError(
+      'ERR_DATASET',
+      `expected ${channels} channels as dataset.json names them, found ${found} in ${rawCase.images.join(', ')}`,
+    )
+  }
+  if (extents.join() !== label.shape.join()) {
+    throw new VoxgradError(
+      'ERR_DATASET',
+      `expected image and label on one grid, found (z, y, x) = (${extents.join(', ')}) in ${rawCase.images[0]} and (${label.shape.join(', ')}) in ${rawCase.label}`,
+    )
+  }
+  return { ...images, segmentation: label.labels }
+}
+
+/** The missing files of all cases, so that they can be named at once before any work is done. */
+export function missingFiles(cases: RawCase[]): string[] {
+  const files = cases.flatMap((rawCase) => [...rawCase.images, ...(rawCase.label === undefined ? [] : [rawCase.label])])
+  return files.filter((file) => statSync(file, { throwIfNoEntry: false }) === undefined)
+}
+
+/** @throws VoxgradError ERR_DATASET listing every file that is not there */
+export function requireFiles(cases: RawCase[]): void {
+  const missing = missingFiles(cases)
+  if (missing.length === 0) return
+  throw new VoxgradError(
+    'ERR_DATASET',
+    `${missing.length} files of the dataset are missing; add them or remove their cases:\n${missing.map((file) => `  - ${file}`).join('\n')}`,
+  )
+}
+
+/** Memory that reading a case takes, from its files: decompressed bytes and float32 copies of images and label. */
+export function bytesToRead(rawCase: RawCase): number {
+  const files = rawCase.label === undefined ? rawCase.images : [...rawCase.images, rawCase.label]
+  return files.reduce((sum, file) => sum + statSync(file).size * (file.endsWith('.gz') ? 12 : 6), 0)
+}
