@@ -3,7 +3,13 @@ import { z } from 'zod'
 
 type Issue = z.core.$ZodIssue
 interface JsonSchema {
+  type?: string
   properties?: Record<string, JsonSchema>
+  prefixItems?: JsonSchema[]
+  minimum?: number
+  exclusiveMinimum?: number
+  maximum?: number
+  exclusiveMaximum?: number
 }
 
 /**
@@ -11,14 +17,18 @@ interface JsonSchema {
  * @param input what was checked
  */
 export function describeIssues(schema: z.ZodType, issues: readonly Issue[], input: unknown): string[] {
+  const root = z.toJSONSchema(schema, { io: 'input' }) as JsonSchema
   return issues.flatMap((issue) => {
     const where = issue.path.map(String)
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => `${[...where, key].join('.')}: ${unknownKey(key, knownKeys(schema, where))}`)
+      return issue.keys.map(
+        (key) =>
+          `${[...where, key].join('.')}: ${unknownKey(key, Object.keys(schemaAt(root, where)?.properties ?? {}))}`,
+      )
     }
     const found = where.reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], input)
     const place = where.join('.')
-    const text = describe(issue)
+    const text = numberText(schemaAt(root, where)) ?? describe(issue)
     const shown = typeof found === 'object' && found !== null && issue.code === 'custom' ? '' : `, found ${show(found)}`
     return [`${place === '' ? text : `${place}: ${text}`}${place === '' ? '' : shown}`]
   })
@@ -78,10 +88,21 @@ function unknownKey(key: string, known: string[]): string {
     : `there is no such option; there are ${known.join(', ')}`
 }
 
-function knownKeys(schema: z.ZodType, where: string[]): string[] {
-  let node: JsonSchema | undefined = z.toJSONSchema(schema, { io: 'input' }) as JsonSchema
-  for (const key of where) node = node?.properties?.[key]
-  return Object.keys(node?.properties ?? {})
+const schemaAt = (root: JsonSchema, where: string[]): JsonSchema | undefined =>
+  where.reduce<JsonSchema | undefined>((node, key) => node?.properties?.[key] ?? node?.prefixItems?.[Number(key)], root)
+
+/** "expected a number above 0 and at most 1" where the schema asks for a number; undefined otherwise. */
+function numberText(schema: JsonSchema | undefined): string | undefined {
+  if (schema?.type !== 'number' && schema?.type !== 'integer') return undefined
+  // Whole numbers have the limits of exact doubles, which need no mention.
+  const said = (limit: number | undefined) => limit !== undefined && Math.abs(limit) < Number.MAX_SAFE_INTEGER
+  const limits = [
+    said(schema.exclusiveMinimum) ? `above ${schema.exclusiveMinimum}` : '',
+    said(schema.minimum) ? `of at least ${schema.minimum}` : '',
+    said(schema.exclusiveMaximum) ? `below ${schema.exclusiveMaximum}` : '',
+    said(schema.maximum) ? `of at most ${schema.maximum}` : '',
+  ].filter((text) => text !== '')
+  return `expected ${[`a ${schema.type === 'integer' ? 'whole ' : ''}number`, limits.join(' and ')].join(' ').trim()}`
 }
 
 /** The candidate with the smallest edit distance, if it is small for the length of the word. */

@@ -19,7 +19,7 @@ export class JsonLines {
   }
 
   /** As write, but dropped within a second of the last one, unless the work is complete. */
-  writeProgress(object: { done: number; total: number }): void {
+  writeProgress<Progress extends { done: number; total: number }>(object: Progress): void {
     if (object.done < object.total && this.#now() - this.#progressAt < 1) return
     this.#progressAt = this.#now()
     this.write(object)

@@ -1,7 +1,7 @@
 // The live view of a terminal: a bar on the last line, finished epochs and messages as lines that scroll up above it.
 import { formatDuration, formatPace } from './format.js'
 import { Pace } from './pace.js'
-import { EpochTable } from './table.js'
+import { EpochTable, wrap } from './table.js'
 import type { EpochRow, Output, Progress, TableShape, View } from './view.js'
 
 const eraseLine = '\r\u001b[2K'
@@ -36,11 +36,11 @@ export class TerminalView implements View {
   }
 
   message(text: string): void {
-    this.#above(text)
+    this.#above(this.#fit(text))
   }
 
   warning(text: string): void {
-    this.#above(yellow(`warning: ${text}`))
+    this.#above(yellow(this.#fit(`warning: ${text}`)))
   }
 
   table(shape: TableShape): void {
@@ -74,6 +74,15 @@ export class TerminalView implements View {
     if (this.#bar !== '') this.#output.write(eraseLine + showCursor)
     this.#bar = ''
     this.#title = ''
+  }
+
+  /** Lines that are too long are broken at blanks, so that paths stay whole. */
+  #fit(text: string): string {
+    const columns = this.#columns()
+    return text
+      .split('\n')
+      .flatMap((line) => (line.length > columns ? wrap(line, columns) : [line]))
+      .join('\n')
   }
 
   #columns(): number {

@@ -27,12 +27,12 @@ test('each fault says where, what was expected and what was found', () => {
     }),
   ).toEqual([
     'device: expected cpu, cuda or cuda:N, found "gpu"',
-    'budget.steps: expected a number above 0, found 0',
-    'optimizer.initialLr: expected a number, found "abc"',
-    'optimizer.momentum: expected a number below 1, found 2',
+    'budget.steps: expected a whole number above 0, found 0',
+    'optimizer.initialLr: expected a number above 0, found "abc"',
+    'optimizer.momentum: expected a number of at least 0 and below 1, found 2',
     'optimizer.nesterov: expected true or false, found "yes"',
     'augmentation.preset: expected one of default, none, no-mirroring, found "strong"',
-    'checkpoint.everyEpochs: expected a whole number, found 1.5',
+    'checkpoint.everyEpochs: expected a whole number above 0, found 1.5',
   ])
 })
 

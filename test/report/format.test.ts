@@ -33,7 +33,7 @@ test('numbers that are missing or not finite are dashes', () => {
 })
 
 test('a slow pace is given in seconds a step', () => {
-  expect([3.14159, 0.25, 0].map((pace) => formatPace(pace, 'step'))).toEqual(['3.1 steps/s', '4.0 s/step', ''])
+  expect([3.12, 0.25, 0].map((pace) => formatPace(pace, 'step'))).toEqual(['3.1 steps/s', '4.0 s/step', ''])
 })
 
 test('bytes come in binary units', () => {

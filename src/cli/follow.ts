@@ -1,0 +1,27 @@
+// Shows a run's events as they come, lets signals stop it, and turns its end into an exit code.
+import type { Run, RunResult } from '../train/events.js'
+import { type Context, exitResumable } from './context.js'
+import { RunReport } from './run-report.js'
+import { stopOnSignals } from './signals.js'
+
+/**
+ * Follows a run until everything is written. The first Ctrl-C, SIGTERM or closed pipe stops it with a checkpoint; the
+ * second Ctrl-C ends the process at once with 130.
+ * @throws VoxgradError as run.finished rejects
+ */
+export async function follow<Result>(run: Run<Result>, context: Context): Promise<Result> {
+  const report = new RunReport(context)
+  const release = stopOnSignals(() => run.stop(), context.view, 'ending after the current step, with a checkpoint')
+  try {
+    for await (const event of run) report.show(event)
+    return await run.finished
+  } finally {
+    report.close()
+    release()
+  }
+}
+
+/** 0 for a finished run (early stopping included), 75 for one that can be resumed. */
+export function exitCodeOf(result: RunResult): number {
+  return result.status === 'finished' ? 0 : exitResumable
+}

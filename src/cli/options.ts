@@ -1,0 +1,88 @@
+// Options from their three sources: a YAML file, --set assignments and flags; the later wins.
+import { readFile } from 'node:fs/promises'
+import { isAlias, parseDocument, visit } from 'yaml'
+import { VoxgradError } from '../errors.js'
+import { reasonOf } from '../files.js'
+
+export type OptionTree = { [key: string]: unknown }
+
+/** Puts a value at a dotted path, making groups on the way; undefined is left out. */
+export function setAt(tree: OptionTree, path: string, value: unknown): void {
+  if (value === undefined) return
+  const keys = path.split('.')
+  const last = keys.pop() ?? ''
+  let node = tree
+  for (const key of keys) {
+    if (!isGroup(node[key])) node[key] = {}
+    node = node[key] as OptionTree
+  }
+  node[last] = value
+}
+
+/** Lays one tree over another, group by group. A number of epochs replaces one of steps below it, and vice versa. */
+export function overlay(below: OptionTree, above: OptionTree): OptionTree {
+  const result = { ...below }
+  if ('steps' in above && !('epochs' in above)) delete result.epochs
+  if ('epochs' in above && !('steps' in above)) delete result.steps
+  for (const [key, value] of Object.entries(above)) {
+    const under = result[key]
+    result[key] = isGroup(value) && isGroup(under) ? overlay(under, value) : value
+  }
+  return result
+}
+
+const isGroup = (value: unknown): value is OptionTree =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** A value as YAML reads it: number, true, list, null; other text stays text. */
+export function readValue(text: string): unknown {
+  const document = parseDocument(text)
+  return document.errors.length > 0 ? text : (document.toJS() as unknown)
+}
+
+/**
+ * `--set optimizer.initialLr=0.02` and so on as a tree.
+ * @throws VoxgradError ERR_CONFIG where there is no `key=value`
+ */
+export function readAssignments(assignments: readonly string[]): OptionTree {
+  const tree: OptionTree = {}
+  for (const text of assignments) {
+    const match = /^([A-Za-z]\w*(?:\.[A-Za-z]\w*)*)=(.*)$/s.exec(text)
+    if (!match) {
+      throw new VoxgradError(
+        'ERR_CONFIG',
+        `--set: expected key=value such as optimizer.initialLr=0.02, found "${text}"`,
+      )
+    }
+    setAt(tree, match[1] ?? '', readValue(match[2] ?? ''))
+  }
+  return tree
+}
+
+/**
+ * A YAML (or JSON) file of options.
+ * @throws VoxgradError ERR_CONFIG where it is missing, no YAML, or no group of keys
+ */
+export async function readConfigFile(file: string): Promise<OptionTree> {
+  const text = await readFile(file, 'utf8').catch((error) => {
+    throw new VoxgradError('ERR_CONFIG', `${file}: expected a readable YAML file, but ${reasonOf(error)}`)
+  })
+  const document = parseDocument(text)
+  const [fault] = document.errors
+  if (fault) throw new VoxgradError('ERR_CONFIG', `${file}: expected YAML, found a fault: ${fault.message.trimEnd()}`)
+  visit(document, (_, node) => {
+    if (isAlias(node))
+      throw new VoxgradError('ERR_CONFIG', `${file}: aliases (*${node.source}) are not read; write the value itself`)
+  })
+  const value: unknown = document.toJS() ?? {}
+  if (isGroup(value)) return value
+  throw new VoxgradError(
+    'ERR_CONFIG',
+    `${file}: expected keys and values such as \`budget: { epochs: 100 }\` at the top`,
+  )
+}
+
+/** A flag's text as a number where it is one; anything else is left for the schema to refuse. */
+export function numberOrText(text: string): number | string {
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : text
+}

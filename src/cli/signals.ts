@@ -1,0 +1,48 @@
+// Ctrl-C, SIGTERM and closed pipes: the first one ends work in good order, the second Ctrl-C at once.
+import type { View } from '../report/view.js'
+
+/** The same signal twice within this time counts once: terminals and schedulers often send both to a group. */
+const sameSignalMs = 1000
+
+/** Work was ended by a signal before it was complete. */
+export class Interrupted extends Error {}
+
+/**
+ * Calls `stop` at the first signal; at the second one that counts, the process exits with 130.
+ * @param deed what the first signal brings about, for the message
+ * @returns a function that takes the listeners away
+ */
+export function stopOnSignals(stop: () => void, view: View, deed: string): () => void {
+  let last: { signal: string; at: number } | undefined
+  const listener = (signal: NodeJS.Signals) => {
+    const at = performance.now()
+    const repeated = last?.signal === signal && at - last.at < sameSignalMs
+    const isFirst = last === undefined
+    if (repeated) return
+    last = { signal, at }
+    if (isFirst) {
+      if (signal !== 'SIGPIPE') {
+        view.warning(`${nameOf(signal)}: ${deed}. Ctrl-C again ends at once.`)
+      }
+      stop()
+    } else if (signal === 'SIGINT') {
+      view.close()
+      process.exit(130)
+    }
+  }
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGPIPE'] as const
+  for (const signal of signals) process.on(signal, listener)
+  return () => {
+    for (const signal of signals) process.off(signal, listener)
+  }
+}
+
+const nameOf = (signal: string): string => (signal === 'SIGINT' ? 'Ctrl-C' : signal)
+
+/** A signal for work that can be aborted; its reason is an Interrupted. */
+export function abortOnSignals(view: View): AbortSignal {
+  const controller = new AbortController()
+  const abort = () => controller.abort(new Interrupted('Stopped before the end; what was there before is unchanged.'))
+  stopOnSignals(abort, view, 'ending after the cases in work')
+  return controller.signal
+}

@@ -1,0 +1,125 @@
+// voxgrad train: flags to options, a dry run, or the run itself in a child process.
+import type { Command } from 'commander'
+import { stringify } from 'yaml'
+import { findDataset } from '../config/folders.js'
+import { parseOptions, type TrainInput, type TrainOptions, trainOptionsSchema } from '../config/schema.js'
+import { budgetSentence, resolveBudget } from '../train/budget.js'
+import { runInChild } from '../train/child.js'
+import type { RunResult } from '../train/events.js'
+import { learningRate } from '../train/schedule.js'
+import { addCommonFlags, type CommonFlags, type Context, makeContext } from './context.js'
+import { exitCodeOf, follow } from './follow.js'
+import { numberOrText, type OptionTree, overlay, readAssignments, readConfigFile, setAt } from './options.js'
+
+interface TrainFlags extends CommonFlags {
+  plans?: string
+  device?: string
+  seed?: string
+  run?: string
+  epochs?: string
+  steps?: string
+  stepsPerEpoch?: string
+  valSteps?: string
+  continue?: boolean
+  threads?: string
+  deterministic?: boolean
+  set?: string[]
+  config?: string
+  dryRun?: boolean
+}
+
+/** Flags with the place of their value in the options; numbers are read as such. */
+const textFlags: [keyof TrainFlags, string][] = [
+  ['plans', 'plans'],
+  ['device', 'device'],
+  ['seed', 'seed'],
+  ['run', 'run'],
+]
+const numberFlags: [keyof TrainFlags, string][] = [
+  ['epochs', 'budget.epochs'],
+  ['steps', 'budget.steps'],
+  ['stepsPerEpoch', 'budget.stepsPerEpoch'],
+  ['valSteps', 'budget.valSteps'],
+  ['threads', 'threads'],
+]
+
+export function addTrain(program: Command): void {
+  const command = program
+    .command('train')
+    .summary('Train one fold of a configuration.')
+    .description(
+      'Trains one fold of a configuration, validates it on the held-out cases, and writes a run folder that nnU-Net ' +
+        'can predict with. A dataset that is not planned or preprocessed yet is so first.',
+    )
+    .argument('<dataset>', 'Id (4) or name (Dataset004_Hippocampus) of the dataset.')
+    .argument('<configuration>', '2d, 3d_fullres, or another configuration of the plans.')
+    .argument('<fold>', '0 to 4, or all for training on every case.')
+    .option('--plans <name>', 'The plans file, without .json (default: nnUNetPlans).')
+    .option('--device <device>', 'cpu, cuda or cuda:N (default: cpu).')
+    .option('--seed <number>', 'Seed of everything random (default: 12345).')
+    .option('--run <folder>', 'The run folder, in place of the one below the results root.')
+    .option('--epochs <number>', 'Number of epochs (default: 1000). Excludes --steps.')
+    .option('--steps <number>', 'Total number of optimizer steps. Excludes --epochs.')
+    .option('--steps-per-epoch <number>', 'Optimizer steps in an epoch (default: 250).')
+    .option('--val-steps <number>', 'Validation batches at the end of an epoch (default: 50).')
+    .option('--continue', 'Resume the run if its folder holds one, and start it otherwise.')
+    .option('--threads <number>', 'Native threads (default: one for each processor that may be used).')
+    .option('--deterministic', 'Make CUDA reproducible, at some cost in speed. The CPU always is.')
+    .option('--set <key=value>', 'Set any other option, such as optimizer.initialLr=0.02. May be repeated.', collect)
+    .option('--config <file>', 'A YAML file of options. --set wins over it, and flags win over both.')
+    .option('--dry-run', 'Print the resolved options, the budget and the learning rate; write nothing.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  voxgrad train 4 3d_fullres 0
+  voxgrad train Dataset004_Hippocampus 3d_fullres 0 --plans nnUNetPlansTiny --steps 2000 --steps-per-epoch 100
+  voxgrad train 4 2d all --epochs 200 --set optimizer.initialLr=0.005 --run runs/slow
+  voxgrad train 4 3d_fullres 0 --config options.yaml --dry-run`,
+    )
+  addCommonFlags(command, ['raw', 'preprocessed', 'results']).action(
+    async (dataset: string, configuration: string, fold: string, flags: TrainFlags) => {
+      const context = makeContext(flags)
+      const input = await trainInput(dataset, configuration, fold, flags, context)
+      const options = parseOptions(trainOptionsSchema, input, 'options of train')
+      findDataset(context.folders, options.dataset)
+      if (flags.dryRun) {
+        showDryRun(options, context)
+        return
+      }
+      const result = await follow(runInChild<RunResult>({ kind: 'train', options: input }), context)
+      process.exitCode = exitCodeOf(result)
+    },
+  )
+}
+
+const collect = (value: string, earlier: string[] = []): string[] => [...earlier, value]
+
+async function trainInput(
+  dataset: string,
+  configuration: string,
+  fold: string,
+  flags: TrainFlags,
+  context: Context,
+): Promise<TrainInput> {
+  const tree: OptionTree = { dataset, configuration, fold: numberOrText(fold), folders: context.folderOptions }
+  for (const [flag, place] of textFlags) setAt(tree, place, flags[flag])
+  for (const [flag, place] of numberFlags) {
+    const text = flags[flag] as string | undefined
+    if (text !== undefined) setAt(tree, place, numberOrText(text))
+  }
+  if (flags.continue) setAt(tree, 'continue', true)
+  if (flags.deterministic) setAt(tree, 'deterministic', true)
+  const file = flags.config === undefined ? {} : await readConfigFile(flags.config)
+  return overlay(overlay(file, readAssignments(flags.set ?? [])), tree) as unknown as TrainInput
+}
+
+function showDryRun(options: TrainOptions, { view, json }: Context): void {
+  const budget = resolveBudget(options.budget)
+  const schedule = { ...options.optimizer, ...options.schedule, ...budget }
+  const sentence = budgetSentence(budget, schedule)
+  const learningRates = { first: learningRate(schedule, 0), last: learningRate(schedule, budget.totalSteps - 1) }
+  json?.write({ type: 'dry_run', options, budget: { ...budget, sentence }, learningRate: learningRates })
+  view.message(stringify(options).trimEnd())
+  view.message(`\n${sentence}\nDry run: nothing was written.`)
+}

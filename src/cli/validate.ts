@@ -1,0 +1,43 @@
+// voxgrad validate: predicts a run's held-out cases and compares them with their labels.
+import type { Command } from 'commander'
+import { parseOptions, type ValidateInput, validateOptionsSchema } from '../config/schema.js'
+import { runInChild } from '../train/child.js'
+import { addCommonFlags, type CommonFlags, makeContext } from './context.js'
+import { follow } from './follow.js'
+import { numberOrText } from './options.js'
+
+interface ValidateFlags extends CommonFlags {
+  checkpoint?: string
+  device?: string
+  threads?: string
+}
+
+export function addValidate(program: Command): void {
+  const command = program
+    .command('validate')
+    .summary('Validate a run on its held-out cases.')
+    .description(
+      "Predicts the cases that a run's fold held out, with sliding window and mirroring on the original grid, and " +
+        "writes them with nnU-Net's summary.json to validation/ (the best model's to validation_best/) in the run folder.",
+    )
+    .argument('<run>', 'The run folder, .../fold_0.')
+    .option('--checkpoint <name>', 'final, best or latest (default: final).')
+    .option('--device <device>', 'cpu, cuda or cuda:N (default: that of the training).')
+    .option('--threads <number>', 'Native threads (default: one for each processor that may be used).')
+    .addHelpText(
+      'after',
+      '\nExample:\n  voxgrad validate results/Dataset004_Hippocampus/voxgrad__nnUNetPlans__3d_fullres/fold_0 --checkpoint best',
+    )
+  addCommonFlags(command, ['raw', 'preprocessed', 'results']).action(async (run: string, flags: ValidateFlags) => {
+    const context = makeContext(flags)
+    const input = {
+      run,
+      checkpoint: flags.checkpoint,
+      device: flags.device,
+      threads: flags.threads === undefined ? undefined : numberOrText(flags.threads),
+      folders: context.folderOptions,
+    } as ValidateInput
+    parseOptions(validateOptionsSchema, input, 'options of validate')
+    await follow(runInChild({ kind: 'validate', options: input }), context)
+  })
+}
