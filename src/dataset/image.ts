@@ -50,7 +50,7 @@ export function readerFor(dataset: {
   if (ending !== '.nii.gz' && ending !== '.nii') {
     throw new VoxgradError(
       'ERR_DATASET',
-      `dataset.json: file ending "${dataset.fileEnding}" is not supported yet, NIfTI is (.nii.gz or .nii); convert the images.`,
+      `Images with the file ending "${dataset.fileEnding}" are not supported yet, NIfTI is (.nii.gz, .nii): convert them.`,
     )
   }
   const fixed = dataset.overwriteImageReaderWriter

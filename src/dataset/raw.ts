@@ -98,16 +98,47 @@ function listedCases(folder: string, listing: NonNullable<DatasetJson['listing']
   })
 }
 
+/** nnU-Net's first choice by file ending; planning from a fingerprint needs the name alone. */
+const readerByEnding: Record<string, string> = {
+  '.nii.gz': 'SimpleITKIO',
+  '.nrrd': 'SimpleITKIO',
+  '.mha': 'SimpleITKIO',
+  '.gipl': 'SimpleITKIO',
+  '.nii': 'NibabelIO',
+  '.png': 'NaturalImage2DIO',
+  '.bmp': 'NaturalImage2DIO',
+  '.tif': 'NaturalImage2DIO',
+  '.tiff': 'Tiff3DIO',
+}
+
 /**
- * The reader that nnU-Net would choose: the one of dataset.json or of the file ending, but nibabel where SimpleITK cannot
- * read the first image (NIfTI-2, axes that are not orthogonal).
- * @throws VoxgradError ERR_DATASET if the file ending is not NIfTI's or the image cannot be read
+ * The name of the reader that nnU-Net would choose, for the plans: as readerOfCases has it, and by file ending alone where
+ * the images are not at hand or of a format that voxgrad does not read.
+ * @throws VoxgradError ERR_DATASET if nnU-Net has no reader for the file ending
  */
-export async function determineReader(datasetJson: DatasetJson, firstImage: string | undefined): Promise<ReaderName> {
+export async function readerName(datasetJson: DatasetJson, cases: RawCase[]): Promise<string> {
+  const byEnding = readerByEnding[datasetJson.fileEnding.toLowerCase()]
+  const named = datasetJson.overwriteImageReaderWriter ?? byEnding
+  const isNifti = byEnding !== undefined && datasetJson.fileEnding.toLowerCase().startsWith('.nii')
+  if (named !== undefined && (cases.length === 0 || !isNifti)) return named
+  return readerOfCases(datasetJson, cases)
+}
+
+/**
+ * The reader for the images of a dataset: that of dataset.json or of the file ending, but nibabel where SimpleITK cannot
+ * read the first image (NIfTI-2, axes that are not orthogonal), as nnU-Net finds out by trying.
+ * @throws VoxgradError ERR_DATASET if it is not supported
+ */
+export async function readerOfCases(datasetJson: DatasetJson, cases: RawCase[]): Promise<ReaderName> {
   const reader = readerFor(datasetJson)
-  if (reader === 'NibabelIO' || datasetJson.overwriteImageReaderWriter !== undefined || firstImage === undefined)
+  const first = cases[0]?.images[0]
+  if (reader === 'NibabelIO' || datasetJson.overwriteImageReaderWriter !== undefined || first === undefined)
     return reader
-  const { header } = await readNifti(firstImage)
-  const readable = header.version === 1 && itkGeometry(header, 3) !== undefined
-  return readable ? 'SimpleITKIO' : 'NibabelIO'
+  try {
+    const { header } = await readNifti(first)
+    return header.version === 1 && itkGeometry(header, 3) !== undefined ? reader : 'NibabelIO'
+  } catch {
+    // Whoever reads this image next says what is wrong with it.
+    return reader
+  }
 }
