@@ -113,7 +113,7 @@ export function dimensionsOf(extents: number[]): number {
 export function itkGeometry(header: NiftiHeader, dimensions: number): ItkGeometry | undefined {
   const extents = [1, 2, 3, 4].map((i) => usableExtent(header.pixdim[i]))
   const scale = unitScale(header.units)
-  const spacing = extents.slice(0, dimensions).map((extent) => extent * scale)
+  const spacing = extents.slice(0, dimensions).map((extent, i) => (i < 3 ? extent * scale : extent))
   const identity: Matrix = [0, 1, 2, 3].map((i) => [0, 1, 2, 3].map((j) => Number(i === j)))
   let matrix = identity.slice(0, 3)
   if (header.qformCode > 0 || header.sformCode > 0) {
@@ -146,7 +146,7 @@ export function nibabelAffine(header: NiftiHeader): Matrix {
   if (header.sformCode > 0) return [...header.sform.map((row) => [...row]), last]
   const extents = voxelExtents(header)
   if (header.qformCode > 0) return [...qformMatrix(header, extents), last]
-  const scales = extents.map((extent, i) => (i === 0 ? -extent : extent))
+  const scales = extents.map((extent, i) => (i < header.extents.length ? (i === 0 ? -extent : extent) : 1))
   const origin = scales.map((scale, i) => -(((header.extents[i] ?? 1) - 1) / 2) * scale)
   return [...origin.map((offset, i) => [...[0, 1, 2].map((j) => (i === j ? (scales[i] ?? 1) : 0)), offset]), last]
 }
