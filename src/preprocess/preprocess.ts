@@ -128,7 +128,7 @@ async function preprocessCase(rawCase: RawCase, datasetJson: DatasetJson, target
  * What nnU-Net draws class locations for: each foreground label, or each region in the order of the file; with an ignore
  * label also the annotated voxels, -1 standing for those outside the nonzero mask.
  */
-function locationKeys(datasetJson: DatasetJson): (number | number[])[] {
+export function locationKeys(datasetJson: DatasetJson): (number | number[])[] {
   const inFile = datasetJson.content.labels as Record<string, number | number[]>
   const regions = datasetJson.labels
     .filter(({ name, values }) => name !== 'ignore' && values.some((value) => value !== 0))
