@@ -51,10 +51,14 @@ export function wholeNumber(flag: string, text: string, least: number): number {
   throw new VoxgradError('ERR_CONFIG', `${flag}: expected a whole number of at least ${least}, found "${text}"`)
 }
 
+/** Must be closed before anything else is written to the terminal. */
+let shownView: View | undefined
+
 export function makeContext(flags: CommonFlags): Context {
   const json = flags.json ? new JsonLines(process.stdout) : undefined
   const live = !json && wantsLiveView(process.stdout, process.env)
   const view = live ? new TerminalView(process.stdout) : new LinesView(json ? process.stderr : process.stdout)
+  shownView = view
   process.once('exit', () => view.close())
   const folderOptions: FolderOptions = {}
   for (const root of ['raw', 'preprocessed', 'results'] as const) {
@@ -68,6 +72,7 @@ export function makeContext(flags: CommonFlags): Context {
  * @returns the exit code
  */
 export function reportFailure(error: unknown, json: boolean): number {
+  shownView?.close()
   if (error instanceof Interrupted) {
     process.stderr.write(`${error.message}\n`)
     return exitResumable

@@ -115,7 +115,7 @@ async function checkLibtorch(): Promise<Check[]> {
   const versions = JSON.parse(probe.output) as { libtorch: string; compiler: string; cpu: string }
   return [
     { name: 'libtorch', verdict: 'ok', found: `${versions.libtorch}, ${kind}, ${folder}` },
-    { name: 'addon', verdict: 'ok', found: `loads; built by ${versions.compiler}; ${versions.cpu}` },
+    { name: 'addon', verdict: 'ok', found: `loads; compiler ${versions.compiler}, ${versions.cpu}` },
   ]
 }
 
