@@ -1,13 +1,11 @@
 // voxgrad train: flags to options, a dry run, or the run itself in a child process.
 import type { Command } from 'commander'
-import { stringify } from 'yaml'
 import { findDataset } from '../config/folders.js'
-import { parseOptions, type TrainInput, type TrainOptions, trainOptionsSchema } from '../config/schema.js'
-import { budgetSentence, resolveBudget } from '../train/budget.js'
+import { parseOptions, type TrainInput, trainOptionsSchema } from '../config/schema.js'
 import { runInChild } from '../train/child.js'
 import type { RunResult } from '../train/events.js'
-import { learningRate } from '../train/schedule.js'
 import { addCommonFlags, type CommonFlags, type Context, makeContext } from './context.js'
+import { showDryRun } from './dry-run.js'
 import { exitCodeOf, follow } from './follow.js'
 import { numberOrText, type OptionTree, overlay, readAssignments, readConfigFile, setAt } from './options.js'
 
@@ -84,7 +82,7 @@ Examples:
       const options = parseOptions(trainOptionsSchema, input, 'options of train')
       findDataset(context.folders, options.dataset)
       if (flags.dryRun) {
-        showDryRun(options, context)
+        await showDryRun(options, context)
         return
       }
       const result = await follow(runInChild<RunResult>({ kind: 'train', options: input }), context)
@@ -112,14 +110,4 @@ async function trainInput(
   if (flags.deterministic) setAt(tree, 'deterministic', true)
   const file = flags.config === undefined ? {} : await readConfigFile(flags.config)
   return overlay(overlay(file, readAssignments(flags.set ?? [])), tree) as unknown as TrainInput
-}
-
-function showDryRun(options: TrainOptions, { view, json }: Context): void {
-  const budget = resolveBudget(options.budget)
-  const schedule = { ...options.optimizer, ...options.schedule, ...budget }
-  const sentence = budgetSentence(budget, schedule)
-  const learningRates = { first: learningRate(schedule, 0), last: learningRate(schedule, budget.totalSteps - 1) }
-  json?.write({ type: 'dry_run', options, budget: { ...budget, sentence }, learningRate: learningRates })
-  view.message(stringify(options).trimEnd())
-  view.message(`\n${sentence}\nDry run: nothing was written.`)
 }

@@ -2,7 +2,8 @@
 import type { Command } from 'commander'
 import { parseOptions, type ValidateInput, validateOptionsSchema } from '../config/schema.js'
 import { runInChild } from '../train/child.js'
-import { addCommonFlags, type CommonFlags, makeContext } from './context.js'
+import type { ValidationFinishedEvent } from '../train/events.js'
+import { addCommonFlags, type CommonFlags, exitResumable, makeContext } from './context.js'
 import { follow } from './follow.js'
 import { numberOrText } from './options.js'
 
@@ -38,6 +39,7 @@ export function addValidate(program: Command): void {
       folders: context.folderOptions,
     } as ValidateInput
     parseOptions(validateOptionsSchema, input, 'options of validate')
-    await follow(runInChild({ kind: 'validate', options: input }), context)
+    const validation = runInChild<ValidationFinishedEvent | 'stopped'>({ kind: 'validate', options: input })
+    if ((await follow(validation, context)) === 'stopped') process.exitCode = exitResumable
   })
 }
