@@ -17,8 +17,12 @@ import { readNpz } from '../npz.js'
 const peer = process.env.VOXGRAD_PEER_DATA ?? ''
 const there = existsSync(path.join(peer, 'preprocessed'))
 if (!there) console.log('preprocess parity skipped: VOXGRAD_PEER_DATA names no folder with data of the real nnU-Net')
-// The readers for other formats than NIfTI are not part of this suite.
-const datasets = (there ? readdirSync(path.join(peer, 'preprocessed')) : []).filter((name) => !name.includes('RGB2D'))
+const datasets = (there ? readdirSync(path.join(peer, 'preprocessed')) : []).filter((name) => {
+  const { file_ending: ending } = JSON.parse(readFileSync(path.join(peer, 'raw', name, 'dataset.json'), 'utf8'))
+  const readable = ending.startsWith('.nii')
+  if (!readable) console.log(`preprocess parity skipped for ${name}: ${ending} files are not read, only NIfTI`)
+  return readable
+})
 const ours = mkdtempSync(path.join(tmpdir(), 'voxgrad-preprocess-'))
 afterAll(() => rmSync(ours, { recursive: true }))
 
