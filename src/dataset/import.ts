@@ -1,26 +1,20 @@
 // Turns a task of the Medical Segmentation Decathlon into nnU-Net's raw layout.
 // Source: nnU-Net convert_MSD_dataset.py (same files, same dataset.json).
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
+import { type CasePoolOptions, forEachCase } from '../case-pool.js'
 import { type Folders, parseDatasetName } from '../config/folders.js'
 import { VoxgradError } from '../errors.js'
 import { readJson, reasonOf, syncFolder } from '../files.js'
 import { formatJson, type JsonObject, keysInFileOrder } from '../json.js'
-import { type OnProgress, workThrough } from '../progress.js'
 import { parseDatasetJson } from './dataset-json.js'
 import { readCaseImages } from './image.js'
 import { type NiftiImage, readNifti, scaledVoxels, type WritableVoxels, writeNifti } from './nifti.js'
 import { dimensionsOf, headerFromItk } from './nifti-geometry.js'
 import { visibleNames } from './raw.js'
-
-export interface ImportOptions {
-  /** Cases at once. */
-  jobs?: number | undefined
-  onProgress?: OnProgress | undefined
-}
 
 export interface ImportedDataset {
   id: number
@@ -60,7 +54,7 @@ export async function importDecathlon(
   folder: string,
   id: number,
   folders: Folders,
-  options: ImportOptions = {},
+  options: CasePoolOptions = {},
 ): Promise<ImportedDataset> {
   if (!Number.isInteger(id) || id < 1 || id > 999) {
     throw new VoxgradError('ERR_CONFIG', `--id: expected a whole number from 1 to 999, found ${id}`)
@@ -86,12 +80,7 @@ export async function importDecathlon(
   try {
     for (const part of ['imagesTr', 'imagesTs', 'labelsTr'])
       await mkdir(path.join(temporary, part), { recursive: true })
-    const faults = await workThrough(sources, (source) => bringOver(source, temporary, channels), options)
-    const found = faults.filter((fault) => fault !== undefined)
-    if (found.length > 0) {
-      const lines = found.map((fault) => `  - ${fault}`).join('\n')
-      throw new VoxgradError('ERR_DATASET', `${folder} has ${found.length} faults, nothing was imported:\n${lines}`)
-    }
+    await forEachCase(sources, (source) => bringOver(source, temporary, channels), bytesOf, options)
     await writeFile(path.join(temporary, 'dataset.json'), formatJson(converted))
     await rename(temporary, target)
     await syncFolder(folders.raw)
@@ -186,28 +175,31 @@ function convertDatasetJson(content: JsonObject, trainingCases: number): JsonObj
   return result
 }
 
-/** Copies or splits one image and copies its label. Returns a fault instead of throwing for faulty data. */
-async function bringOver(source: Source, target: string, channels: number): Promise<string | undefined> {
+/** Copies or splits one image and copies its label. Throws ERR_DATASET for faulty data. */
+async function bringOver(source: Source, target: string, channels: number): Promise<void> {
   const place = (part: string, name: string) => path.join(target, part, name)
   const channelName = (channel: number) => `${source.caseId}_${String(channel).padStart(4, '0')}${ending}`
-  try {
-    const nifti = await readNifti(source.image)
-    const dimensions = dimensionsOf(nifti.header.extents)
-    const found = dimensions === 4 ? (nifti.header.extents[3] ?? 1) : 1
-    if (found !== channels || dimensions > 4) {
-      return `${source.image}: expected ${channels} channels as "modality" says, found ${nifti.header.extents.join(' x ')} voxels`
-    }
-    if (dimensions < 4) await copyFile(source.image, place(source.part, channelName(0)))
-    else await splitChannels(source.image, nifti, (channel) => place(source.part, channelName(channel)))
-    if (source.label !== undefined) {
-      await readNifti(source.label)
-      await copyFile(source.label, place('labelsTr', `${source.caseId}${ending}`))
-    }
-    return undefined
-  } catch (error) {
-    if (error instanceof VoxgradError && error.code === 'ERR_DATASET') return error.message
-    throw error
+  const nifti = await readNifti(source.image)
+  const { extents } = nifti.header
+  const dimensions = dimensionsOf(extents)
+  const found = dimensions === 4 ? (extents[3] ?? 1) : 1
+  if (found !== channels || dimensions > 4) {
+    throw new VoxgradError(
+      'ERR_DATASET',
+      `${source.image}: expected ${channels} channels as "modality" says, found ${extents.join(' x ')} voxels`,
+    )
   }
+  if (dimensions < 4) await copyFile(source.image, place(source.part, channelName(0)))
+  else await splitChannels(source.image, nifti, (channel) => place(source.part, channelName(channel)))
+  if (source.label !== undefined) {
+    await readNifti(source.label)
+    await copyFile(source.label, place('labelsTr', `${source.caseId}${ending}`))
+  }
+}
+
+/** Memory for an image while it is split: decompressed, as float32, and the copies that are written. */
+function bytesOf(source: Source): number {
+  return 16 * statSync(source.image).size
 }
 
 async function splitChannels(file: string, nifti: NiftiImage, nameOf: (channel: number) => string): Promise<void> {

@@ -2,11 +2,11 @@
 // Source: nnU-Net verify_dataset_integrity.py, which stops at the first kind of fault.
 import { existsSync } from 'node:fs'
 import path from 'node:path'
+import { type CasePoolOptions, forEachCase } from '../case-pool.js'
 import { VoxgradError } from '../errors.js'
-import { type OnProgress, workThrough } from '../progress.js'
 import { type DatasetJson, readDatasetJson } from './dataset-json.js'
 import { allClose, type CaseImage, type Geometry, type ReaderName, readCaseImages } from './image.js'
-import { listCases, parseImageName, type RawCase, readerOfCases, visibleNames } from './raw.js'
+import { bytesToRead, listCases, parseImageName, type RawCase, readerOfCases, visibleNames } from './raw.js'
 
 export interface Fault {
   /** A warning does not stand in the way of training. */
@@ -18,12 +18,6 @@ export interface Fault {
   expected: string
   found: string
   remedy: string
-}
-
-export interface CheckOptions {
-  /** Cases at once. */
-  jobs?: number | undefined
-  onProgress?: OnProgress | undefined
 }
 
 /** One line a fault, as shown to people. */
@@ -48,7 +42,7 @@ export function throwIfFaulty(folder: string, faults: Fault[]): void {
  * @param folder nnUNet_raw/DATASET
  * @returns all faults; an empty list if the dataset is sound
  */
-export async function checkDataset(folder: string, options: CheckOptions = {}): Promise<Fault[]> {
+export async function checkDataset(folder: string, options: CasePoolOptions = {}): Promise<Fault[]> {
   let datasetJson: DatasetJson
   let cases: RawCase[]
   let reader: ReaderName
@@ -70,7 +64,7 @@ export async function checkDataset(folder: string, options: CheckOptions = {}): 
       remedy: 'correct "numTraining" or complete the folders',
     })
   }
-  const perCase = await workThrough(cases, (rawCase) => checkCase(rawCase, datasetJson, reader), options)
+  const perCase = await forEachCase(cases, (rawCase) => checkCase(rawCase, datasetJson, reader), bytesToRead, options)
   return [...faults, ...perCase.flat()]
 }
 

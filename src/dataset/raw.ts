@@ -1,5 +1,5 @@
 // nnU-Net's raw folders: which files make up which case.
-import { readdirSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { VoxgradError } from '../errors.js'
 import { reasonOf } from '../files.js'
@@ -15,6 +15,13 @@ export interface RawCase {
   images: string[]
   /** Where the label file belongs (it may be missing); absent for images to predict. */
   label?: string
+}
+
+/** Memory that reading a case takes, from its files: decompressed bytes and float32 copies of images and label. */
+export function bytesToRead({ images, label }: RawCase): number {
+  const files = label === undefined ? images : [...images, label]
+  const sizeOf = (file: string) => statSync(file, { throwIfNoEntry: false })?.size ?? 0
+  return files.reduce((sum, file) => sum + sizeOf(file) * (file.endsWith('.gz') ? 12 : 6), 0)
 }
 
 /** Code point order, as Python sorts text. */

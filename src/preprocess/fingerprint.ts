@@ -1,10 +1,10 @@
 // The dataset fingerprint: what planning needs to know of the training images.
+import { type CasePoolOptions, forEachCase } from '../case-pool.js'
 import type { DatasetJson } from '../dataset/dataset-json.js'
-import { listCases } from '../dataset/raw.js'
+import { bytesToRead, listCases } from '../dataset/raw.js'
 import { native } from '../native/load.js'
 import type { Fingerprint } from '../plan/plans.js'
-import { type CasePoolOptions, forEachCase } from './case-pool.js'
-import { bytesToRead, readTrainingCase, requireFiles } from './read-case.js'
+import { readTrainingCase, requireFiles } from './read-case.js'
 
 /** Foreground intensities that are drawn from the whole dataset, per channel. */
 const totalSamples = 1e8

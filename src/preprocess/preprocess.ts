@@ -2,18 +2,18 @@
 import { existsSync, statSync } from 'node:fs'
 import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
+import { type CasePoolOptions, forEachCase } from '../case-pool.js'
 import { type Folders, findDataset } from '../config/folders.js'
 import { type DatasetJson, readDatasetJson } from '../dataset/dataset-json.js'
-import { listCases, type RawCase } from '../dataset/raw.js'
+import { bytesToRead, listCases, type RawCase } from '../dataset/raw.js'
 import { readOrWriteSplits } from '../dataset/splits.js'
 import { VoxgradError } from '../errors.js'
 import { readJson, reasonOf, syncFolder } from '../files.js'
 import type { PreprocessingPlan } from '../native/binding.js'
 import { native } from '../native/load.js'
 import { type Configuration, type Fingerprint, type Plans, readPlans, resolveConfiguration } from '../plan/plans.js'
-import { type CasePoolOptions, forEachCase } from './case-pool.js'
 import { preprocessingPlan } from './native-plan.js'
-import { bytesToRead, readTrainingCase, requireFiles } from './read-case.js'
+import { readTrainingCase, requireFiles } from './read-case.js'
 
 export interface PreprocessOptions extends CasePoolOptions {
   folders: Folders

@@ -53,9 +53,3 @@ export function requireFiles(cases: RawCase[]): void {
     `${missing.length} files of the dataset are missing; add them or remove their cases:\n${missing.map((file) => `  - ${file}`).join('\n')}`,
   )
 }
-
-/** Memory that reading a case takes, from its files: decompressed bytes and float32 copies of images and label. */
-export function bytesToRead(rawCase: RawCase): number {
-  const files = rawCase.label === undefined ? rawCase.images : [...rawCase.images, rawCase.label]
-  return files.reduce((sum, file) => sum + statSync(file).size * (file.endsWith('.gz') ? 12 : 6), 0)
-}

@@ -109,7 +109,7 @@ describe('refusals leave nothing behind', () => {
   test('damaged images, all at once', async () => {
     truncateSync(path.join(task, 'imagesTr/a.nii.gz'), 60)
     writeFileSync(path.join(task, 'labelsTr/b.nii.gz'), encodeNifti(grid, new Int16Array(100)))
-    await refused(/2 faults[\s\S]*imagesTr\/a.nii.gz[\s\S]*labelsTr\/b.nii.gz/)
+    await refused(/2 of 3 cases are faulty[\s\S]*imagesTr\/a.nii.gz[\s\S]*labelsTr\/b.nii.gz/)
   })
 
   test('another number of channels, a foreign dataset.json', async () => {

@@ -1,6 +1,6 @@
 // Works on the cases of a dataset, several at once within the machine's free memory, with progress and all faults at once.
 import { availableParallelism, freemem } from 'node:os'
-import { VoxgradError } from '../errors.js'
+import { VoxgradError } from './errors.js'
 
 export interface CaseProgress {
   done: number
