@@ -1,8 +1,8 @@
 // How many cases are worked on at once, and what ends the work.
 import { setTimeout as wait } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import { forEachCase } from '../../src/case-pool.js'
 import { VoxgradError } from '../../src/errors.js'
-import { forEachCase } from '../../src/preprocess/case-pool.js'
 
 const items = Array.from({ length: 8 }, (_, index) => ({ caseId: `case_${index}`, index }))
 

@@ -13,11 +13,11 @@ import {
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { CaseProgress } from '../../src/case-pool.js'
 import { resolveFolders } from '../../src/config/folders.js'
 import { readDatasetJson } from '../../src/dataset/dataset-json.js'
 import { type Geometry, writeSegmentation } from '../../src/dataset/image.js'
 import { writeJson } from '../../src/files.js'
-import type { CaseProgress } from '../../src/preprocess/case-pool.js'
 import { extractFingerprint } from '../../src/preprocess/fingerprint.js'
 import { type PreprocessOptions, preprocess } from '../../src/preprocess/preprocess.js'
 
