@@ -1,0 +1,140 @@
+// voxgrad_check: trains a few steps on a chosen device without Node and checks itself; prints a line a check.
+//   voxgrad_check [cpu|cuda|cuda:N|pretend] [--steps N] [--time]
+// Exit code 0 if every check holds. On the pretend accelerator it also counts what a step reads back: nothing.
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "check/pretend_device.h"
+#include "check/synthetic.h"
+#include "engine/device.h"
+#include "engine/trainer.h"
+#include "failure.h"
+
+using namespace voxgrad;
+
+namespace {
+
+int failures = 0;
+
+void expect(bool good, const std::string& what, const std::string& found) {
+  std::printf("%s  %s: %s\n", good ? "ok  " : "FAIL", what.c_str(), found.c_str());
+  if (!good) ++failures;
+}
+
+double mean(const std::vector<float>& values, size_t from, size_t to) {
+  double sum = 0;
+  for (size_t i = from; i < to; ++i) sum += values[i];
+  return sum / static_cast<double>(to - from);
+}
+
+std::vector<at::Tensor> weights(const Trainer& trainer) {
+  std::vector<at::Tensor> result;
+  for (const auto& parameter : trainer.network().parameters()) result.push_back(parameter.tensor.detach().to(at::kCPU).clone());
+  return result;
+}
+
+double largest_difference(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) largest = std::max(largest, (a[i] - b[i]).abs().max().item<double>());
+  return largest;
+}
+
+std::unique_ptr<Trainer> make_trainer(const TrainerConfig& config, const std::vector<Case>& cases) {
+  auto trainer = std::make_unique<Trainer>(config);
+  trainer->set_cases(cases, cases);
+  return trainer;
+}
+
+void check_training(const std::string& device, int64_t steps) {
+  const auto config = check::synthetic_config(device, {16, 24, 16}, {8, 16, 32});
+  const auto cases = check::synthetic_cases(4, {20, 24, 18}, 7, open_device(device));
+  const std::vector<double> rates(static_cast<size_t>(steps), 0.01), half(rates.size() / 2, 0.01);
+
+  auto whole = make_trainer(config, cases);
+  const TrainingChunk chunk = whole->run_training(rates);
+  const size_t tenth = std::max<size_t>(rates.size() / 10, 1);
+  const double first = mean(chunk.loss, 0, tenth), last = mean(chunk.loss, rates.size() - tenth, rates.size());
+  expect(last < first - 0.3, "the loss falls", c10::str(first, " to ", last, " in ", steps, " steps"));
+
+  const ValidationChunk validation = whole->run_validation(4);
+  const double tp = validation.true_positives[0], fp = validation.false_positives[0], fn = validation.false_negatives[0];
+  expect(2 * tp / (2 * tp + fp + fn) > 0.5, "pseudo-Dice of class 1 is above 0.5", c10::str(2 * tp / (2 * tp + fp + fn)));
+
+  const std::string path = (std::filesystem::temp_directory_path() / ("voxgrad_check_" + std::to_string(getpid()) + ".pth")).string();
+  auto before = make_trainer(config, cases);
+  before->run_training(half);
+  before->save_checkpoint(path, io::Dict{}, 0.01);
+  auto after = make_trainer(config, cases);
+  after->load_checkpoint(path, true);
+  after->set_step(half.size());
+  after->run_training(half);
+  std::filesystem::remove(path);
+  const double difference = largest_difference(weights(*whole), weights(*after));
+  const double allowed = at::Device(device == "cuda" ? "cuda:0" : device).is_cuda() ? 1e-3 : 0.0;
+  expect(difference <= allowed, "half, save, load, half gives the weights of the whole run", c10::str("largest difference ", difference));
+}
+
+void check_host_reads() {
+  auto config = check::synthetic_config("pretend", {16, 24, 16}, {8, 16, 32});
+  auto trainer = make_trainer(config, check::synthetic_cases(4, {20, 24, 18}, 7, open_device("pretend")));
+  constexpr size_t steps = 50;  // every transform has its turn
+  check::reset_device_counts();
+  trainer->run_training(std::vector<double>(steps, 0.01));
+  check::DeviceCounts counts = check::device_counts();
+  // One copy of the whole history at the end of the chunk.
+  expect(counts.host_reads <= 1, "host reads in a chunk of 50 training steps", std::to_string(counts.host_reads));
+  std::printf("info  dispatches a training step: %.0f, copies to the device a step: %.1f\n",
+              static_cast<double>(counts.dispatches) / steps, static_cast<double>(counts.host_writes) / steps);
+  check::reset_device_counts();
+  trainer->run_validation(10);
+  counts = check::device_counts();
+  expect(counts.host_reads <= 4, "host reads in a chunk of 10 validation steps (its four columns)", std::to_string(counts.host_reads));
+  bool raised = false;
+  try {
+    at::ones({2}, at::Device("pretend")).add(at::ones({2}));
+  } catch (const c10::Error&) {
+    raised = true;
+  }
+  expect(raised, "a tensor left on the host raises", raised ? "yes" : "no");
+}
+
+void time_steps(const std::string& device) {
+  auto config = check::synthetic_config(device, {40, 56, 40}, {8, 16, 32, 64});
+  auto trainer = make_trainer(config, check::synthetic_cases(8, {36, 50, 35}, 7, open_device(device)));
+  trainer->run_training(std::vector<double>(5, 0.01));
+  auto times = trainer->run_training(std::vector<double>(30, 0.01)).step_ms;
+  std::sort(times.begin(), times.end());
+  std::printf("info  ms a training step (tiny, 40x56x40, batch 2): min %.0f, median %.0f\n", times[0], times[times.size() / 2]);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string device = "cpu";
+  int64_t steps = 60;
+  bool timed = false;
+  for (int i = 1; i < argc; ++i) {
+    if (!std::strcmp(argv[i], "--steps") && i + 1 < argc) {
+      steps = std::atoll(argv[++i]);
+    } else if (!std::strcmp(argv[i], "--time")) {
+      timed = true;
+    } else {
+      device = argv[i];
+    }
+  }
+  try {
+    if (device == "pretend") check::register_pretend_device();
+    check_training(device, steps);
+    if (device == "pretend") check_host_reads();
+    if (timed) time_steps(device);
+  } catch (...) {
+    const FailureReport report = describe_current_exception();
+    std::fprintf(stderr, "voxgrad_check: %s\n%s\n", report.message.c_str(), report.backtrace.c_str());
+    return report.code == "ERR_DEVICE" ? 2 : 70;
+  }
+  std::printf("%s\n", failures ? "failed" : "all checks hold");
+  return failures ? 1 : 0;
+}

@@ -1,0 +1,183 @@
+// The pretend accelerator: allocator, guard, the few operators that make tensors and views, and a fallback to the CPU.
+#include "check/pretend_device.h"
+
+#include <ATen/EmptyTensor.h>
+#include <ATen/detail/PrivateUse1HooksInterface.h>
+#include <ATen/native/CPUFallback.h>
+#include <ATen/ops/_reshape_alias_native.h>
+#include <ATen/ops/set_native.h>
+#include <ATen/ops/unfold_native.h>
+#include <ATen/ops/view_native.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <torch/library.h>
+
+#include <cstdlib>
+#include <cstring>
+
+namespace voxgrad::check {
+
+namespace {
+
+constexpr auto kPretend = c10::DeviceType::PrivateUse1;
+DeviceCounts counts;
+// Copies that the CPU fallback makes by itself are no reads of ours.
+thread_local bool inside_fallback = false;
+
+struct HostAllocator : c10::Allocator {
+  c10::DataPtr allocate(size_t bytes) override {
+    void* memory = bytes ? std::aligned_alloc(64, (bytes + 63) / 64 * 64) : nullptr;
+    return {memory, memory, std::free, c10::Device(kPretend, 0)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return std::free; }
+  void copy_data(void* target, const void* source, size_t bytes) const override { std::memcpy(target, source, bytes); }
+};
+HostAllocator allocator;
+
+struct Guard : c10::impl::DeviceGuardImplInterface {
+  static constexpr auto static_type = kPretend;
+  c10::DeviceType type() const override { return kPretend; }
+  c10::Device exchangeDevice(c10::Device device) const override { return device; }
+  c10::Device getDevice() const override { return {kPretend, 0}; }
+  void setDevice(c10::Device) const override {}
+  void uncheckedSetDevice(c10::Device) const noexcept override {}
+  c10::Stream getStream(c10::Device device) const override { return c10::Stream(c10::Stream::DEFAULT, device); }
+  c10::Stream exchangeStream(c10::Stream stream) const override { return stream; }
+  c10::DeviceIndex deviceCount() const noexcept override { return 1; }
+};
+
+struct Hooks : at::PrivateUse1HooksInterface {
+  bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
+  bool isAvailable() const override { return true; }
+  bool isBuilt() const override { return true; }
+  c10::DeviceIndex deviceCount() const override { return 1; }
+  c10::DeviceIndex getCurrentDevice() const override { return 0; }
+  void setCurrentDevice(c10::DeviceIndex) const override {}
+  const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override { return at::detail::getDefaultCPUGenerator(); }
+};
+
+/// The same memory, seen as a CPU tensor.
+at::Tensor on_host(const at::Tensor& tensor) {
+  if (!tensor.defined() || tensor.is_cpu()) return tensor;
+  return at::from_blob(tensor.data_ptr(), tensor.sizes(), tensor.strides(), tensor.options().device(at::kCPU));
+}
+
+/// A copy on the device.
+at::Tensor on_device(const at::Tensor& tensor) {
+  if (!tensor.defined()) return tensor;
+  at::Tensor result = at::empty_strided(tensor.sizes(), tensor.strides(), tensor.options().device(kPretend));
+  on_host(result).copy_(tensor);
+  return result;
+}
+
+at::Tensor empty(c10::IntArrayRef sizes, std::optional<at::ScalarType> type, std::optional<at::Layout>,
+                 std::optional<at::Device>, std::optional<bool>, std::optional<at::MemoryFormat> format) {
+  return at::detail::empty_generic(sizes, &allocator, c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
+                                   c10::dtype_or_default(type), format);
+}
+
+at::Tensor empty_strided(c10::IntArrayRef sizes, c10::IntArrayRef strides, std::optional<at::ScalarType> type,
+                         std::optional<at::Layout>, std::optional<at::Device>, std::optional<bool>) {
+  return at::detail::empty_strided_generic(sizes, strides, &allocator,
+                                           c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), c10::dtype_or_default(type));
+}
+
+at::Tensor copy_from(const at::Tensor& source, const at::Tensor& target, bool) {
+  if (!inside_fallback) {
+    if (source.is_cpu() && !target.is_cpu()) ++counts.host_writes;
+    if (!source.is_cpu() && target.is_cpu()) ++counts.host_reads;
+    if (!source.is_cpu() && !target.is_cpu()) ++counts.dispatches;
+  }
+  on_host(target).copy_(on_host(source));
+  return target;
+}
+
+at::Tensor copy_from_and_resize(const at::Tensor& source, const at::Tensor& target) {
+  at::Tensor resized = target;
+  if (resized.sizes() != source.sizes()) resized.resize_(source.sizes());
+  return copy_from(source, resized, false);
+}
+
+at::Scalar local_scalar_dense(const at::Tensor& tensor) {
+  ++counts.host_reads;
+  return on_host(tensor).item();
+}
+
+at::Tensor as_strided(const at::Tensor& self, c10::IntArrayRef sizes, c10::IntArrayRef strides, std::optional<int64_t> offset) {
+  auto view = at::detail::make_tensor<c10::TensorImpl>(c10::TensorImpl::VIEW, c10::Storage(self.storage()), self.key_set(), self.dtype());
+  view.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides);
+  view.unsafeGetTensorImpl()->set_storage_offset(offset.value_or(self.storage_offset()));
+  return view;
+}
+
+void count(const std::string& name) {
+  ++counts.dispatches;
+  ++counts.operators[name];
+}
+
+void run_on_host(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  count(op.schema().name());
+  const bool outer = inside_fallback;
+  inside_fallback = true;
+  at::native::cpu_fallback(op, stack);
+  inside_fallback = outer;
+}
+
+at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+                       c10::SymIntArrayRef stride, c10::SymIntArrayRef padding, c10::SymIntArrayRef dilation, bool transposed,
+                       c10::SymIntArrayRef output_padding, c10::SymInt groups) {
+  count("aten::convolution");
+  std::optional<at::Tensor> host_bias;
+  if (bias && bias->defined()) host_bias = on_host(*bias);
+  return on_device(at::convolution_symint(on_host(input), on_host(weight), host_bias, stride, padding, dilation, transposed,
+                                          output_padding, groups));
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(
+    const at::Tensor& gradient, const at::Tensor& input, const at::Tensor& weight, c10::SymIntArrayRef stride,
+    c10::SymIntArrayRef padding, c10::SymIntArrayRef dilation, bool transposed, c10::SymIntArrayRef output_padding,
+    c10::SymInt groups, std::array<bool, 3> mask) {
+  count("aten::convolution_backward");
+  const std::vector<c10::SymInt> bias_sizes = {weight.sym_size(transposed ? 1 : 0)};
+  const auto [input_gradient, weight_gradient, bias_gradient] = at::convolution_backward_symint(
+      on_host(gradient), on_host(input), on_host(weight), c10::SymIntArrayRef(bias_sizes), stride, padding, dilation, transposed,
+      output_padding, groups, mask);
+  return {on_device(input_gradient), on_device(weight_gradient), on_device(bias_gradient)};
+}
+
+}  // namespace
+
+REGISTER_ALLOCATOR(kPretend, &allocator);
+namespace {
+using PretendGuard = Guard;
+C10_REGISTER_GUARD_IMPL(PrivateUse1, PretendGuard);
+}  // namespace
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
+  m.impl("empty.memory_format", empty);
+  m.impl("empty_strided", empty_strided);
+  m.impl("_copy_from", copy_from);
+  m.impl("_copy_from_and_resize", copy_from_and_resize);
+  m.impl("_local_scalar_dense", local_scalar_dense);
+  m.impl("as_strided", as_strided);
+  m.impl("view", at::native::view);
+  m.impl("unfold", at::native::unfold);
+  m.impl("_reshape_alias", at::native::_reshape_alias);
+  m.impl("convolution_overrideable", convolution);
+  m.impl("convolution_backward_overrideable", convolution_backward);
+}
+TORCH_LIBRARY_IMPL(_, PrivateUse1, m) { m.fallback(torch::CppFunction::makeFromBoxedFunction<&run_on_host>()); }
+
+void register_pretend_device() {
+  static const bool done = [] {
+    c10::register_privateuse1_backend("pretend");
+    static Hooks hooks;
+    at::RegisterPrivateUse1HooksInterface(&hooks);
+    return true;
+  }();
+  (void)done;
+}
+
+DeviceCounts device_counts() { return counts; }
+void reset_device_counts() { counts = {}; }
+
+}  // namespace voxgrad::check

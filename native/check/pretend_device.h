@@ -1,0 +1,24 @@
+// A pretend accelerator for tests: libtorch's PrivateUse1 device with memory on the host. Every operator runs on the CPU, but
+// a tensor left on the wrong device raises as it would on CUDA, and every copy to the host and every dispatch is counted.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace voxgrad::check {
+
+struct DeviceCounts {
+  int64_t host_reads = 0;   // copies from the device to the host, .item() included
+  int64_t host_writes = 0;  // copies from the host to the device
+  int64_t dispatches = 0;   // operators run on the device, views left out
+  std::map<std::string, int64_t> operators;
+};
+
+/// Makes at::Device("pretend") usable. Idempotent.
+void register_pretend_device();
+
+/// What happened since the last call of reset_device_counts().
+DeviceCounts device_counts();
+void reset_device_counts();
+
+}  // namespace voxgrad::check

@@ -1,0 +1,90 @@
+// Synthetic cases and configuration.
+#include "check/synthetic.h"
+
+#include "kernels/draw.h"
+
+namespace voxgrad::check {
+
+std::vector<Case> synthetic_cases(int64_t count, std::array<int64_t, 3> shape, uint64_t seed, at::Device device) {
+  std::vector<Case> cases;
+  for (int64_t index = 0; index < count; ++index) {
+    Draw draw({seed, static_cast<uint64_t>(index), 0}, Purpose::kTrainingCase);
+    Case made;
+    made.id = "synthetic_" + std::to_string(index);
+    made.shape = shape;
+    made.foreground.resize(2);
+    at::Tensor image = at::empty({1, shape[0], shape[1], shape[2]}, at::kFloat);
+    at::Tensor segmentation = at::zeros({shape[0], shape[1], shape[2]}, at::kShort);
+    std::array<double, 3> center, radius;
+    for (size_t axis = 0; axis < 3; ++axis) {
+      center[axis] = static_cast<double>(shape[axis]) * draw.uniform(0.4, 0.6);
+      radius[axis] = static_cast<double>(shape[axis]) * draw.uniform(0.2, 0.35);
+    }
+    float* voxel = image.data_ptr<float>();
+    int16_t* label = segmentation.data_ptr<int16_t>();
+    for (int32_t z = 0; z < shape[0]; ++z) {
+      for (int32_t y = 0; y < shape[1]; ++y) {
+        for (int32_t x = 0; x < shape[2]; ++x, ++voxel, ++label) {
+          const double dz = (z - center[0]) / radius[0], dy = (y - center[1]) / radius[1], dx = (x - center[2]) / radius[2];
+          if (dz * dz + dy * dy + dx * dx < 1) *label = dy < 0 ? 1 : 2;
+          *voxel = static_cast<float>(*label + 0.3 * draw.normal());
+          if (*label > 0) made.foreground[static_cast<size_t>(*label - 1)].push_back({z, y, x});
+        }
+      }
+    }
+    made.image = image.to(device);
+    made.segmentation = segmentation.to(device);
+    cases.push_back(std::move(made));
+  }
+  return cases;
+}
+
+TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> patch_size, std::vector<int64_t> features) {
+  const auto dimensions = static_cast<int64_t>(patch_size.size());
+  const size_t stages = features.size();
+  TrainerConfig config;
+  config.device = device;
+  config.threads = 2;
+  config.deterministic = false;
+  config.precision = "float32";
+  config.seed = "1";
+  config.batchSize = 2;
+  config.patchSize = patch_size;
+  for (int64_t extent : patch_size) config.initialPatchSize.push_back(extent * 3 / 2);
+  config.oversampleForeground = 0.33;
+  config.network = {"PlainConvUNet", dimensions, 1, 3, features, {}, {}, {}, {}, true, 1e-5, 0.01};
+  for (size_t stage = 0; stage < stages; ++stage) {
+    config.network.kernelSizes.emplace_back(static_cast<size_t>(dimensions), 3);
+    config.network.strides.emplace_back(static_cast<size_t>(dimensions), stage == 0 ? 1 : 2);
+    config.network.convsPerStage.push_back(2);
+  }
+  config.network.convsPerStageDecoder.assign(stages - 1, 2);
+  config.loss = {false, 1e-5, {}};
+  for (size_t level = 0; level + 1 < stages; ++level) {
+    config.loss.deepSupervisionWeights.push_back(level + 2 < stages || level == 0 ? std::pow(0.5, level) : 0.0);
+  }
+  config.optimizer = {0.99, true, 3e-5, 12.0};
+  auto& augmentation = config.augmentation;
+  augmentation.enabled = true;
+  augmentation.rotationProbability = augmentation.scalingProbability = 0.2;
+  augmentation.rotationRange = {-0.5236, 0.5236};
+  augmentation.scalingRange = {0.7, 1.4};
+  augmentation.noiseProbability = 0.1;
+  augmentation.noiseStandardDeviation = {0, 0.1};
+  augmentation.blurProbability = 0.2;
+  augmentation.blurSigma = {0.5, 1};
+  augmentation.blurChannelProbability = 0.5;
+  augmentation.brightnessProbability = augmentation.contrastProbability = 0.15;
+  augmentation.brightnessRange = augmentation.contrastRange = {0.75, 1.25};
+  augmentation.lowResolutionProbability = 0.25;
+  augmentation.lowResolutionScale = {0.5, 1};
+  augmentation.lowResolutionChannelProbability = 0.5;
+  augmentation.gammaInvertedProbability = 0.1;
+  augmentation.gammaProbability = 0.3;
+  augmentation.gammaRange = {0.7, 1.5};
+  for (int64_t axis = 0; axis < dimensions; ++axis) augmentation.mirrorAxes.push_back(axis);
+  augmentation.maskImage = {false};
+  return config;
+}
+
+}  // namespace voxgrad::check

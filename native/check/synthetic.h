@@ -1,0 +1,16 @@
+// Small cases and a small configuration made in memory, for the engine's own checks and benchmarks.
+#pragma once
+#include <vector>
+
+#include "data/case_store.h"
+#include "engine/config.h"
+
+namespace voxgrad::check {
+
+/// `count` cases of two touching bright ellipsoids (labels 1 and 2) in noise, `shape` voxels each.
+std::vector<Case> synthetic_cases(int64_t count, std::array<int64_t, 3> shape, uint64_t seed, at::Device device);
+
+/// nnU-Net's defaults with the features of the `tiny` preset on a patch that can be halved twice.
+TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> patch_size, std::vector<int64_t> features);
+
+}  // namespace voxgrad::check

@@ -1,0 +1,46 @@
+// Patch sampling in nnU-Net's way.
+#include "data/sampler.h"
+
+#include <algorithm>
+
+namespace voxgrad {
+
+bool is_foreground_forced(int64_t sample, int64_t batch_size, double share) {
+  return sample >= static_cast<int64_t>(std::nearbyint(static_cast<double>(batch_size) * (1.0 - share)));
+}
+
+Extents draw_box_start(const Case& source, const Extents& load, const Extents& patch, bool force_foreground, Draw& draw) {
+  Extents lowest, highest;
+  for (size_t axis = 0; axis < 3; ++axis) {
+    const int64_t need = std::max(load[axis] - patch[axis], load[axis] - source.shape[axis]);
+    lowest[axis] = -((need + 1) / 2);
+    highest[axis] = source.shape[axis] + (need + 1) / 2 - load[axis];
+  }
+  Extents start;
+  if (force_foreground && !source.foreground.empty()) {
+    const auto& voxels = source.foreground[static_cast<size_t>(draw.below(static_cast<int64_t>(source.foreground.size())))];
+    const auto& voxel = voxels[static_cast<size_t>(draw.below(static_cast<int64_t>(voxels.size())))];
+    for (size_t axis = 0; axis < 3; ++axis) start[axis] = std::max(lowest[axis], voxel[axis] - load[axis] / 2);
+  } else {
+    for (size_t axis = 0; axis < 3; ++axis) start[axis] = lowest[axis] + draw.below(highest[axis] - lowest[axis] + 1);
+  }
+  return start;
+}
+
+std::pair<at::Tensor, at::Tensor> crop(const Case& source, const Extents& start, const Extents& extent) {
+  at::Tensor image = source.image, segmentation = source.segmentation;
+  std::vector<int64_t> padding;  // last axis first, as constant_pad_nd wants it
+  for (int64_t axis = 2; axis >= 0; --axis) {
+    const auto a = static_cast<size_t>(axis);
+    const int64_t from = std::clamp<int64_t>(start[a], 0, source.shape[a]);
+    const int64_t to = std::clamp<int64_t>(start[a] + extent[a], from, source.shape[a]);
+    image = image.narrow(axis + 1, from, to - from);
+    segmentation = segmentation.narrow(axis, from, to - from);
+    const int64_t before = std::min(std::max<int64_t>(-start[a], 0), extent[a]);
+    padding.push_back(before);
+    padding.push_back(extent[a] - before - (to - from));
+  }
+  return {at::constant_pad_nd(image, padding, 0), at::constant_pad_nd(segmentation, padding, -1)};
+}
+
+}  // namespace voxgrad

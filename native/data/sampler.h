@@ -1,0 +1,27 @@
+// Which case and which box a sample of a batch is cut from, and the cut itself.
+// Source: nnunetv2/training/dataloading/data_loader.py (get_bbox, determine_shapes, _oversample_last_XX_percent).
+#pragma once
+#include <array>
+#include <vector>
+
+#include "data/case_store.h"
+#include "kernels/draw.h"
+
+namespace voxgrad {
+
+using Extents = std::array<int64_t, 3>;  // (z, y, x); a 2D patch has extent 1 on axis 0
+
+/// Position rule: the last third of a batch is forced to show foreground. Sample j is forced iff
+/// j >= round(batch_size * (1 - share)), half to even: none of 1, one of 2 to 4, two of 5 to 7, ...
+bool is_foreground_forced(int64_t sample, int64_t batch_size, double share);
+
+/// Start of a box of extent `load` in a case, so that a patch of extent `patch` can be cut from its middle after a
+/// rotation. The box may reach beyond the case on either side. A forced box is centered on a random voxel of a random
+/// class and clamped at the lower bound only, as nnU-Net does; without foreground it is drawn uniformly.
+Extents draw_box_start(const Case& source, const Extents& load, const Extents& patch, bool force_foreground, Draw& draw);
+
+/// Cuts [start, start + extent) out; beyond the case the image is 0 and the segmentation -1. Returns contiguous tensors
+/// (C, D, H, W) and (D, H, W) on the case's device.
+std::pair<at::Tensor, at::Tensor> crop(const Case& source, const Extents& start, const Extents& extent);
+
+}  // namespace voxgrad

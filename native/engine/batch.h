@@ -1,0 +1,36 @@
+// Makes the batches of training and validation from the cases in memory: sample, cut, augment, stack.
+#pragma once
+#include <vector>
+
+#include "data/sampler.h"
+#include "engine/config.h"
+
+namespace voxgrad {
+
+struct Batch {
+  at::Tensor image;   // (B, C, D, H, W) or (B, C, H, W) float32, in the network's layout
+  at::Tensor labels;  // (B, D, H, W) or (B, H, W) int16, without negative values
+};
+
+class BatchMaker {
+ public:
+  BatchMaker(const TrainerConfig& config, at::MemoryFormat layout);
+
+  /// Batch number `step` of a run: nnU-Net's sampling and its augmentation. The same seed and step give the same batch.
+  Batch training_batch(const std::vector<Case>& cases, uint64_t step) const;
+  /// A batch of patches as they are, drawn with the same rules; `step` addresses it among the validation batches.
+  Batch validation_batch(const std::vector<Case>& cases, uint64_t step) const;
+
+ private:
+  Batch stack(const std::vector<at::Tensor>& images, const std::vector<at::Tensor>& labels) const;
+
+  const TrainerConfig config_;
+  at::MemoryFormat layout_;
+  uint64_t seed_;
+  Extents patch_, initial_patch_;
+};
+
+/// The seed of TrainerConfig as a number. Throws Failure(ERR_CONFIG) if it is not one.
+uint64_t parse_seed(const std::string& text);
+
+}  // namespace voxgrad

@@ -1,0 +1,105 @@
+// What a trainer is made of, as final values: no default lives here. The spelling equals TrainerConfig in
+// src/native/binding.ts, and each struct lists its fields once, for the reader and for the test that compares the two.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "augment/config.h"
+
+namespace voxgrad {
+
+/// nnU-Net's PlainConvUNet (dynamic_network_architectures/architectures/unet.py) in numbers.
+struct NetworkConfig {
+  std::string architecture;
+  int64_t dimensions;
+  int64_t inputChannels;
+  int64_t outputChannels;
+  std::vector<int64_t> featuresPerStage;
+  std::vector<std::vector<int64_t>> kernelSizes;
+  std::vector<std::vector<int64_t>> strides;
+  std::vector<int64_t> convsPerStage;
+  std::vector<int64_t> convsPerStageDecoder;
+  bool convBias;
+  double normEps;
+  double negativeSlope;
+
+  template <class Visitor>
+  static void fields(Visitor&& visit) {
+    visit("architecture", &NetworkConfig::architecture);
+    visit("dimensions", &NetworkConfig::dimensions);
+    visit("inputChannels", &NetworkConfig::inputChannels);
+    visit("outputChannels", &NetworkConfig::outputChannels);
+    visit("featuresPerStage", &NetworkConfig::featuresPerStage);
+    visit("kernelSizes", &NetworkConfig::kernelSizes);
+    visit("strides", &NetworkConfig::strides);
+    visit("convsPerStage", &NetworkConfig::convsPerStage);
+    visit("convsPerStageDecoder", &NetworkConfig::convsPerStageDecoder);
+    visit("convBias", &NetworkConfig::convBias);
+    visit("normEps", &NetworkConfig::normEps);
+    visit("negativeSlope", &NetworkConfig::negativeSlope);
+  }
+};
+
+struct LossConfig {
+  bool batchDice;
+  double smooth;
+  std::vector<double> deepSupervisionWeights;
+
+  template <class Visitor>
+  static void fields(Visitor&& visit) {
+    visit("batchDice", &LossConfig::batchDice);
+    visit("smooth", &LossConfig::smooth);
+    visit("deepSupervisionWeights", &LossConfig::deepSupervisionWeights);
+  }
+};
+
+struct OptimizerConfig {
+  double momentum;
+  bool nesterov;
+  double weightDecay;
+  double clipNorm;
+
+  template <class Visitor>
+  static void fields(Visitor&& visit) {
+    visit("momentum", &OptimizerConfig::momentum);
+    visit("nesterov", &OptimizerConfig::nesterov);
+    visit("weightDecay", &OptimizerConfig::weightDecay);
+    visit("clipNorm", &OptimizerConfig::clipNorm);
+  }
+};
+
+struct TrainerConfig {
+  std::string device;
+  int64_t threads;
+  bool deterministic;
+  std::string precision;
+  std::string seed;
+  int64_t batchSize;
+  std::vector<int64_t> patchSize;
+  std::vector<int64_t> initialPatchSize;
+  double oversampleForeground;
+  NetworkConfig network;
+  LossConfig loss;
+  OptimizerConfig optimizer;
+  augment::AugmentationConfig augmentation;
+
+  template <class Visitor>
+  static void fields(Visitor&& visit) {
+    visit("device", &TrainerConfig::device);
+    visit("threads", &TrainerConfig::threads);
+    visit("deterministic", &TrainerConfig::deterministic);
+    visit("precision", &TrainerConfig::precision);
+    visit("seed", &TrainerConfig::seed);
+    visit("batchSize", &TrainerConfig::batchSize);
+    visit("patchSize", &TrainerConfig::patchSize);
+    visit("initialPatchSize", &TrainerConfig::initialPatchSize);
+    visit("oversampleForeground", &TrainerConfig::oversampleForeground);
+    visit("network", &TrainerConfig::network);
+    visit("loss", &TrainerConfig::loss);
+    visit("optimizer", &TrainerConfig::optimizer);
+    visit("augmentation", &TrainerConfig::augmentation);
+  }
+};
+
+}  // namespace voxgrad

@@ -1,0 +1,58 @@
+// Opens devices and prepares a trainer's thread.
+#include "engine/device.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+
+#include "failure.h"
+
+namespace voxgrad {
+
+namespace {
+/// The addon links libtorch_cpu alone. libtorch's CUDA half registers itself when it is opened, which has to happen before
+/// the first question about CUDA.
+void load_cuda_library() {
+  static void* const library = dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL);
+  if (!library) {
+    throw Failure("ERR_DEVICE", std::string("this libtorch has no usable CUDA library: ") + dlerror() +
+                                    "; use --device cpu, or set LIBTORCH to a CUDA build and run `npm run setup`");
+  }
+}
+}  // namespace
+
+at::Device open_device(const std::string& name) {
+  const bool cuda = name == "cuda" || name.rfind("cuda:", 0) == 0;
+  if (cuda) load_cuda_library();
+  at::Device device(at::kCPU);
+  try {
+    device = at::Device(name == "cuda" ? "cuda:0" : name);
+  } catch (const c10::Error&) {
+    throw Failure("ERR_DEVICE", "device: expected cpu, cuda or cuda:N, found " + name);
+  }
+  if (cuda) {
+    const auto count = at::globalContext().hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
+    if (device.index() >= count) {
+      throw Failure("ERR_DEVICE", "device " + name + " is not there: found " + std::to_string(count) + " CUDA devices");
+    }
+  }
+  return device;
+}
+
+at::ScalarType open_precision(const std::string& precision, at::Device device) {
+  if (precision == "float32") return at::kFloat;
+  if (precision != "bfloat16" && precision != "float16") {
+    throw Failure("ERR_CONFIG", "precision: expected float32, bfloat16 or float16, found " + precision);
+  }
+  if (device.is_cpu()) throw Failure("ERR_CONFIG", "precision: the CPU trains in float32, found " + precision);
+  return precision == "bfloat16" ? at::kBFloat16 : at::kHalf;
+}
+
+void prepare_thread(int64_t threads, bool deterministic) {
+  if (threads < 1) throw Failure("ERR_CONFIG", "threads: expected at least 1, found " + std::to_string(threads));
+  at::set_num_threads(static_cast<int>(threads));
+  at::globalContext().setDeterministicAlgorithms(deterministic, /*warn_only=*/false);
+  at::parallel_for(0, threads, 1, [](int64_t, int64_t) { at::globalContext().setFlushDenormal(true); });
+}
+
+}  // namespace voxgrad

@@ -1,0 +1,48 @@
+// One training step, top to bottom; and its twin without a gradient, which counts what the pseudo-Dice is made of.
+#include "engine/train_step.h"
+
+#include "engine/autocast.h"
+
+namespace voxgrad {
+
+// ---- training step ----------------------------------------------------------------------------------------------------
+
+StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, uint64_t step, double learning_rate) {
+  const Batch batch = parts.batches.training_batch(cases, step);
+
+  parts.optimizer.zero_gradients();
+  at::Tensor loss;
+  {
+    const Autocast autocast(parts.network.device(), parts.precision);
+    const auto logits = parts.network.forward(batch.image, parts.loss.heads());
+    loss = parts.loss(logits, batch.labels);
+  }
+  parts.optimizer.scaled(loss).backward();
+
+  const at::Tensor gradient_norm = parts.optimizer.step(learning_rate);
+  return {loss.detach(), gradient_norm};
+}
+
+// ---- validation step --------------------------------------------------------------------------------------------------
+
+at::Tensor validation_step(const StepParts& parts, const std::vector<Case>& cases, uint64_t step, DiceCounts& counts) {
+  at::NoGradGuard no_grad;
+  const Batch batch = parts.batches.validation_batch(cases, step);
+
+  const Autocast autocast(parts.network.device(), parts.precision);
+  const auto logits = parts.network.forward(batch.image, parts.loss.heads());
+  count_dice(logits[0].argmax(1), batch.labels, counts);
+  return parts.loss(logits, batch.labels);
+}
+
+void count_dice(const at::Tensor& prediction, const at::Tensor& labels, DiceCounts& counts) {
+  for (int64_t index = 0; index < counts.true_positives.size(0); ++index) {
+    const at::Tensor predicted = prediction.eq(index + 1), present = labels.eq(index + 1);
+    const at::Tensor both = predicted.logical_and(present).sum();
+    counts.true_positives.select(0, index).add_(both);
+    counts.false_positives.select(0, index).add_(predicted.sum() - both);
+    counts.false_negatives.select(0, index).add_(present.sum() - both);
+  }
+}
+
+}  // namespace voxgrad

@@ -1,0 +1,40 @@
+// One training step and one validation step: the page to read first.
+#pragma once
+#include "engine/batch.h"
+#include "engine/loss.h"
+#include "engine/network.h"
+#include "engine/optimizer.h"
+
+namespace voxgrad {
+
+/// All that a step works on.
+struct StepParts {
+  const BatchMaker& batches;
+  const Network& network;
+  const Loss& loss;
+  Optimizer& optimizer;
+  /// Autocast type of convolutions on an accelerator; kFloat: no autocast.
+  at::ScalarType precision;
+};
+
+/// What a step leaves on the device: two 0-dimensional float32 tensors.
+struct StepResult {
+  at::Tensor loss;
+  at::Tensor gradient_norm;
+};
+
+/// Training step number `step`. Reads nothing back from the device.
+StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, uint64_t step, double learning_rate);
+
+/// Counts of hard predictions against the labels, one entry a foreground class, int64 on the device.
+struct DiceCounts {
+  at::Tensor true_positives, false_positives, false_negatives;
+};
+
+/// Validation batch number `step`: adds its counts to `counts` and returns its loss (0-dimensional, on the device).
+at::Tensor validation_step(const StepParts& parts, const std::vector<Case>& cases, uint64_t step, DiceCounts& counts);
+
+/// Adds the counts of `prediction` against `labels` (same shape, integers) for classes 1 to foreground.
+void count_dice(const at::Tensor& prediction, const at::Tensor& labels, DiceCounts& counts);
+
+}  // namespace voxgrad

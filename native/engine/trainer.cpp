@@ -1,0 +1,159 @@
+// The trainer's jobs: training, validation, prediction.
+#include "engine/trainer.h"
+
+#include <chrono>
+#include <limits>
+
+#include "engine/device.h"
+#include "failure.h"
+
+namespace voxgrad {
+
+namespace {
+const TrainerConfig& prepared(const TrainerConfig& config) {
+  prepare_thread(config.threads, config.deterministic);
+  return config;
+}
+
+std::vector<float> to_floats(const at::Tensor& column) {
+  const at::Tensor host = column.to(at::kCPU, at::kFloat).contiguous();
+  return {host.data_ptr<float>(), host.data_ptr<float>() + host.numel()};
+}
+
+std::vector<double> to_doubles(const at::Tensor& counts) {
+  const at::Tensor host = counts.to(at::kCPU, at::kDouble).contiguous();
+  return {host.data_ptr<double>(), host.data_ptr<double>() + host.numel()};
+}
+}  // namespace
+
+class Trainer::JobMark {
+ public:
+  JobMark(Trainer& trainer, const std::string& job, int64_t total) : trainer_(trainer) {
+    trainer_.stop_requested_ = false;
+    set({job, 0, total, trainer_.step_, std::numeric_limits<float>::quiet_NaN()});
+  }
+  ~JobMark() { set({"idle", 0, 0, trainer_.step_, std::numeric_limits<float>::quiet_NaN()}); }
+
+ private:
+  void set(const Snapshot& snapshot) {
+    const std::lock_guard lock(trainer_.snapshot_mutex_);
+    trainer_.snapshot_ = snapshot;
+  }
+  Trainer& trainer_;
+};
+
+Trainer::Trainer(const TrainerConfig& config)
+    : config_(prepared(config)),
+      device_(open_device(config.device)),
+      precision_(open_precision(config.precision, device_)),
+      network_(config.network, parse_seed(config.seed), device_),
+      optimizer_(config.optimizer, network_.parameters(), precision_ == at::kHalf),
+      batches_(config, network_.memory_format()),
+      loss_(config.loss, config.patchSize, config.network.strides, device_) {
+  if (config.loss.deepSupervisionWeights.size() != network_.head_count()) {
+    throw Failure("ERR_CONFIG", "loss.deepSupervisionWeights: expected " + std::to_string(network_.head_count()) +
+                                    " entries, found " + std::to_string(config.loss.deepSupervisionWeights.size()));
+  }
+}
+
+void Trainer::load_cases(const std::string& folder, const std::vector<std::string>& training,
+                         const std::vector<std::string>& validation, const std::vector<int64_t>& labels) {
+  JobMark mark(*this, "other", static_cast<int64_t>(training.size() + validation.size()));
+  std::vector<Case> cases[2];
+  int64_t done = 0;
+  for (const auto* ids : {&training, &validation}) {
+    for (const std::string& id : *ids) {
+      if (stop_requested_) return;
+      cases[ids == &validation].push_back(load_case(folder, id, config_.network.inputChannels, labels, device_));
+      advance(++done, 0);
+    }
+  }
+  set_cases(std::move(cases[0]), std::move(cases[1]));
+}
+
+void Trainer::set_cases(std::vector<Case> training, std::vector<Case> validation) {
+  training_cases_ = std::move(training);
+  validation_cases_ = std::move(validation);
+}
+
+TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates) {
+  if (training_cases_.empty()) throw Failure("ERR_DATASET", "there is no training case: load cases first");
+  const auto steps = static_cast<int64_t>(learning_rates.size());
+  JobMark mark(*this, "training", steps);
+  TrainingChunk chunk;
+  chunk.first_step = step_;
+  // Loss and gradient norm of every step stay on the device until the chunk is done.
+  at::Tensor history = at::zeros({steps, 2}, at::TensorOptions().device(device_).dtype(at::kFloat));
+  const StepParts parts{batches_, network_, loss_, optimizer_, precision_};
+  int64_t done = 0;
+  for (; done < steps && !stop_requested_; ++done) {
+    const auto start = std::chrono::steady_clock::now();
+    const StepResult result = train_step(parts, training_cases_, step_, learning_rates[static_cast<size_t>(done)]);
+    history[done][0].copy_(result.loss);
+    history[done][1].copy_(result.gradient_norm);
+    ++step_;
+    chunk.step_ms.push_back(std::chrono::duration<float, std::milli>(std::chrono::steady_clock::now() - start).count());
+    advance(done + 1, device_.is_cpu() ? *result.loss.data_ptr<float>() : std::numeric_limits<float>::quiet_NaN());
+  }
+  optimizer_.zero_gradients();
+  const at::Tensor columns = history.narrow(0, 0, done).to(at::kCPU);
+  chunk.loss = to_floats(columns.select(1, 0));
+  chunk.gradient_norm = to_floats(columns.select(1, 1));
+  chunk.stopped = done < steps;
+  return chunk;
+}
+
+ValidationChunk Trainer::run_validation(int64_t steps) {
+  if (validation_cases_.empty()) throw Failure("ERR_DATASET", "there is no validation case: load cases first");
+  JobMark mark(*this, "validation", steps);
+  const auto options = at::TensorOptions().device(device_);
+  const int64_t foreground = config_.network.outputChannels - 1;
+  auto zeros = [&] { return at::zeros({foreground}, options.dtype(at::kLong)); };
+  DiceCounts counts{zeros(), zeros(), zeros()};
+  at::Tensor losses = at::zeros({steps}, options.dtype(at::kFloat));
+  const StepParts parts{batches_, network_, loss_, optimizer_, precision_};
+  int64_t done = 0;
+  for (; done < steps && !stop_requested_; ++done) {
+    losses[done].copy_(validation_step(parts, validation_cases_, step_ + static_cast<uint64_t>(done), counts));
+    advance(done + 1, std::numeric_limits<float>::quiet_NaN());
+  }
+  ValidationChunk chunk;
+  chunk.loss = to_floats(losses.narrow(0, 0, done));
+  chunk.true_positives = to_doubles(counts.true_positives);
+  chunk.false_positives = to_doubles(counts.false_positives);
+  chunk.false_negatives = to_doubles(counts.false_negatives);
+  chunk.stopped = done < steps;
+  return chunk;
+}
+
+at::Tensor Trainer::predict(const at::Tensor& image, double tile_step, bool gaussian,
+                            const std::vector<int64_t>& mirror_axes) {
+  JobMark mark(*this, "prediction", 0);
+  return predict_sliding_window(network_, image, {config_.patchSize, tile_step, gaussian, mirror_axes}, precision_,
+                                [this](int64_t done, int64_t total) {
+                                  const std::lock_guard lock(snapshot_mutex_);
+                                  snapshot_.done = done;
+                                  snapshot_.total = total;
+                                  return !stop_requested_;
+                                });
+}
+
+void Trainer::set_step(uint64_t step) {
+  step_ = step;
+  const std::lock_guard lock(snapshot_mutex_);
+  snapshot_.step = step;
+}
+
+Snapshot Trainer::snapshot() const {
+  const std::lock_guard lock(snapshot_mutex_);
+  return snapshot_;
+}
+
+void Trainer::advance(int64_t done, float loss) {
+  const std::lock_guard lock(snapshot_mutex_);
+  snapshot_.done = done;
+  snapshot_.step = step_;
+  snapshot_.last_loss = loss;
+}
+
+}  // namespace voxgrad

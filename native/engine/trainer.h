@@ -1,0 +1,87 @@
+// A trainer: the network, its optimizer and the cases, and the jobs that run on them, a chunk of steps at a time.
+#pragma once
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "engine/sliding_window.h"
+#include "engine/train_step.h"
+#include "io/value.h"
+
+namespace voxgrad {
+
+/// One entry a step, as columns.
+struct TrainingChunk {
+  bool stopped = false;
+  uint64_t first_step = 0;
+  std::vector<float> loss, gradient_norm, step_ms;
+};
+
+/// Sums over all batches; one entry a foreground class.
+struct ValidationChunk {
+  bool stopped = false;
+  std::vector<float> loss;
+  std::vector<double> true_positives, false_positives, false_negatives;
+};
+
+/// What a trainer is doing; may be read from any thread while a job runs.
+struct Snapshot {
+  std::string job = "idle";
+  int64_t done = 0, total = 0;
+  uint64_t step = 0;
+  float last_loss = 0;  // NaN on an accelerator, where reading it would make the host wait
+};
+
+/// All calls but snapshot() and stop() must come from one thread (native/addon/job_thread.h gives each trainer its own):
+/// libtorch keeps its number of threads, autocast and gradient mode per thread.
+class Trainer {
+ public:
+  /// Throws Failure: ERR_CONFIG for numbers that do not fit together, ERR_DEVICE for a device that is not there.
+  explicit Trainer(const TrainerConfig& config);
+
+  /// Replaces the cases. `labels`: all values that may occur in a segmentation besides -1.
+  void load_cases(const std::string& folder, const std::vector<std::string>& training,
+                  const std::vector<std::string>& validation, const std::vector<int64_t>& labels);
+  void set_cases(std::vector<Case> training, std::vector<Case> validation);
+  /// As many steps as there are learning rates, unless stopped.
+  TrainingChunk run_training(const std::vector<double>& learning_rates);
+  ValidationChunk run_validation(int64_t steps);
+  /// Logits (classes, z, y, x) for a preprocessed image (C, z, y, x); undefined if stopped.
+  at::Tensor predict(const at::Tensor& image, double tile_step, bool gaussian, const std::vector<int64_t>& mirror_axes);
+
+  /// Writes nnU-Net's checkpoint: `entries` (all keys but the two that follow), network_weights, optimizer_state.
+  void save_checkpoint(const std::string& path, const io::Value& entries, double learning_rate) const;
+  /// Reads weights and, with `optimizer`, momentum. Returns all other entries.
+  /// Throws Failure(ERR_CHECKPOINT) that names the file and the tensor that does not fit; then nothing has changed.
+  io::Value load_checkpoint(const std::string& path, bool optimizer);
+
+  void set_step(uint64_t step);
+  Snapshot snapshot() const;
+  /// Ends the running job after its current step.
+  void stop() { stop_requested_ = true; }
+
+  const Network& network() const { return network_; }
+  const TrainerConfig& config() const { return config_; }
+
+ private:
+  /// Marks a job in the snapshot while it lives and clears an old stop.
+  class JobMark;
+  void advance(int64_t done, float loss);
+
+  const TrainerConfig config_;
+  const at::Device device_;
+  const at::ScalarType precision_;
+  Network network_;
+  Optimizer optimizer_;
+  BatchMaker batches_;
+  Loss loss_;
+  std::vector<Case> training_cases_, validation_cases_;
+  uint64_t step_ = 0;
+
+  std::atomic<bool> stop_requested_{false};
+  mutable std::mutex snapshot_mutex_;
+  Snapshot snapshot_;
+};
+
+}  // namespace voxgrad
