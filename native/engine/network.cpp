@@ -64,7 +64,8 @@ Network::Network(const NetworkConfig& config, uint64_t seed, at::Device device) 
     const size_t stage = stages - 2 - level;
     const std::string prefix = "decoder.transpconvs." + std::to_string(level);
     const auto& stride = config.strides[stage + 1];
-    Convolution up{.stride = stride};
+    Convolution up;
+    up.stride = stride;
     up.weight = add_parameter(prefix + ".weight", draw_weight(weight_shape(features[stage + 1], features[stage], stride), seed));
     if (config.convBias) up.bias = add_parameter(prefix + ".bias", at::zeros({features[stage]}));
     upsamplings_.push_back(up);
@@ -72,7 +73,8 @@ Network::Network(const NetworkConfig& config, uint64_t seed, at::Device device) 
   for (size_t level = 0; level + 1 < stages; ++level) {
     const size_t stage = stages - 2 - level;
     const std::string prefix = "decoder.seg_layers." + std::to_string(level);
-    Convolution head{.stride = ones};
+    Convolution head;
+    head.stride = ones;
     head.weight = add_parameter(prefix + ".weight", draw_weight(weight_shape(config.outputChannels, features[stage], ones), seed));
     head.bias = add_parameter(prefix + ".bias", at::zeros({config.outputChannels}));
     heads_.push_back(head);
@@ -101,7 +103,9 @@ at::Tensor Network::draw_weight(const std::vector<int64_t>& shape, uint64_t seed
 Network::ConvBlock Network::make_block(const std::string& prefix, int64_t in, int64_t out,
                                        const std::vector<int64_t>& kernel, const std::vector<int64_t>& stride,
                                        uint64_t seed) {
-  ConvBlock block{.prefix = prefix, .stride = stride};
+  ConvBlock block;
+  block.prefix = prefix;
+  block.stride = stride;
   for (int64_t extent : kernel) block.padding.push_back((extent - 1) / 2);
   block.weight = add_parameter(prefix + ".conv.weight", draw_weight(weight_shape(out, in, kernel), seed));
   if (config_.convBias) block.bias = add_parameter(prefix + ".conv.bias", at::zeros({out}));
