@@ -5,7 +5,6 @@
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <ATen/native/CPUFallback.h>
 #include <ATen/ops/_reshape_alias_native.h>
-#include <ATen/ops/set_native.h>
 #include <ATen/ops/unfold_native.h>
 #include <ATen/ops/view_native.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
@@ -91,10 +90,16 @@ at::Tensor copy_from(const at::Tensor& source, const at::Tensor& target, bool) {
   return target;
 }
 
+const at::Tensor& resize_storage(const at::Tensor& self, c10::IntArrayRef sizes, std::optional<at::MemoryFormat>) {
+  if (self.sizes() == sizes) return self;
+  const at::Tensor fresh = empty(sizes, self.scalar_type(), {}, {}, {}, {});
+  self.unsafeGetTensorImpl()->set_storage_keep_dtype(fresh.storage());
+  self.unsafeGetTensorImpl()->set_sizes_contiguous(sizes);
+  return self;
+}
+
 at::Tensor copy_from_and_resize(const at::Tensor& source, const at::Tensor& target) {
-  at::Tensor resized = target;
-  if (resized.sizes() != source.sizes()) resized.resize_(source.sizes());
-  return copy_from(source, resized, false);
+  return copy_from(source, resize_storage(target, source.sizes(), {}), false);
 }
 
 at::Scalar local_scalar_dense(const at::Tensor& tensor) {
@@ -159,6 +164,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("_copy_from_and_resize", copy_from_and_resize);
   m.impl("_local_scalar_dense", local_scalar_dense);
   m.impl("as_strided", as_strided);
+  m.impl("resize_", resize_storage);
   m.impl("view", at::native::view);
   m.impl("unfold", at::native::unfold);
   m.impl("_reshape_alias", at::native::_reshape_alias);
