@@ -1,6 +1,6 @@
 // The one error class of voxgrad and its closed list of codes, each with the exit code of the command line.
 
-/** Every code, with the process exit code that the command line gives it (2 usage or data, 70 internal, 74 disk). */
+/** Every code, with the process exit code that the command line gives it (2 usage or data, 70 internal, 74 disk, 75 stopped). */
 export const errorCodes = {
   /** a wrong option, flag or configuration value */
   ERR_CONFIG: 2,
@@ -19,6 +19,8 @@ export const errorCodes = {
   ERR_OUT_OF_MEMORY: 70,
   /** training became non-finite for good */
   ERR_NON_FINITE: 70,
+  /** a job was stopped before it had a result */
+  ERR_STOPPED: 75,
   /** a second job was given to a busy trainer */
   ERR_BUSY: 70,
   /** a trainer was used after dispose() */

@@ -8,6 +8,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   voxgrad::addon::register_io(env, exports);
   voxgrad::addon::register_op_call(env, exports);
   voxgrad::addon::register_preprocess(env, exports);
+  voxgrad::addon::register_trace(env, exports);
   voxgrad::addon::register_trainer(env, exports);
   voxgrad::addon::register_versions(env, exports);
   return exports;

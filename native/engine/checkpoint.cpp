@@ -1,18 +1,12 @@
 // nnU-Net's checkpoint, written and read: weights under all their names, momentum by parameter index, and what else the
 // caller keeps. Source: nnUNetTrainer.save_checkpoint, torch.optim.SGD.state_dict.
-
 #include "engine/trainer.h"
+#include "engine/weights.h"
 #include "failure.h"
-#include "io/torch_file.h"
 
 namespace voxgrad {
 
 namespace {
-/// A contiguous copy on the host; keys that share a parameter share it, and so its bytes in the file.
-at::Tensor to_host(const at::Tensor& tensor) {
-  return tensor.detach().to(at::kCPU).contiguous(at::MemoryFormat::Contiguous).clone();
-}
-
 io::Value param_group(const OptimizerConfig& config, double learning_rate, size_t parameters) {
   io::List indices;
   for (size_t i = 0; i < parameters; ++i) indices.items.emplace_back(static_cast<int64_t>(i));
@@ -27,64 +21,44 @@ io::Value param_group(const OptimizerConfig& config, double learning_rate, size_
                    {"fused", io::None{}},
                    {"params", std::move(indices)}}};
 }
+
+using MomentumBuffers = std::vector<std::pair<size_t, at::Tensor>>;
+
+MomentumBuffers find_momentum(const Network& network, const io::Value& file, const std::string& path) {
+  MomentumBuffers found;
+  for (const auto& [key, value] : file.at("optimizer_state").at("state").as<io::Dict>().items) {
+    const auto index = static_cast<size_t>(key.integer());
+    const io::Value& buffer = value.at("momentum_buffer");
+    if (!buffer.is<io::TorchTensor>()) continue;
+    const at::Tensor& tensor = buffer.as<io::TorchTensor>().tensor;
+    if (index >= network.parameters().size() || tensor.sizes() != network.parameters()[index].tensor.sizes()) {
+      throw Failure("ERR_CHECKPOINT", path + ": the momentum of parameter " + std::to_string(index) + " does not fit the network");
+    }
+    found.emplace_back(index, tensor);
+  }
+  return found;
+}
 }  // namespace
 
 void Trainer::save_checkpoint(const std::string& path, const io::Value& entries, double learning_rate) const {
-  std::vector<at::Tensor> tensors;
-  for (const auto& parameter : network_.parameters()) tensors.push_back(to_host(parameter.tensor));
-  io::OrderedDict weights;
-  for (const auto& [name, index] : network_.state_dict_keys()) weights.items.emplace_back(name, io::TorchTensor{tensors[index]});
-
+  const auto& buffers = optimizer_.momentum_buffers();
   io::Dict momentum;
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const at::Tensor& buffer = optimizer_.momentum_buffers()[i];
-    if (!buffer.defined()) continue;
-    momentum.items.emplace_back(static_cast<int64_t>(i), io::Dict{{{"momentum_buffer", io::TorchTensor{to_host(buffer)}}}});
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    if (!buffers[i].defined()) continue;
+    momentum.items.emplace_back(static_cast<int64_t>(i), io::Dict{{{"momentum_buffer", io::TorchTensor{to_host(buffers[i])}}}});
   }
-  io::Dict file;
-  file.items.emplace_back("network_weights", std::move(weights));
-  file.items.emplace_back(
-      "optimizer_state",
-      io::Dict{{{"state", std::move(momentum)},
-                {"param_groups", io::List{{param_group(optimizer_.config(), learning_rate, tensors.size())}}}}});
+  const io::List groups{{param_group(optimizer_.config(), learning_rate, buffers.size())}};
+  io::Dict file{{{"network_weights", state_dict(network_)},
+                 {"optimizer_state", io::Dict{{{"state", std::move(momentum)}, {"param_groups", groups}}}}}};
   for (const auto& entry : entries.as<io::Dict>().items) file.items.push_back(entry);
   io::write_torch_file(path, file);
 }
 
 io::Value Trainer::load_checkpoint(const std::string& path, bool optimizer) {
   const io::Value file = io::read_torch_file(path);
-  auto misfit = [&path](const std::string& what) { return Failure("ERR_CHECKPOINT", path + ": " + what); };
-  const io::Value* weights = file.find("network_weights");
-  if (!weights) throw misfit("expected nnU-Net's key network_weights, found none");
-
-  // Everything is checked before anything is changed.
-  std::vector<at::Tensor> loaded;
-  for (const auto& parameter : network_.parameters()) {
-    const io::Value* value = weights->find(parameter.name);
-    if (!value || !value->is<io::TorchTensor>()) throw misfit("the weights lack " + parameter.name + ": another network made them");
-    const at::Tensor& tensor = value->as<io::TorchTensor>().tensor;
-    if (tensor.sizes() != parameter.tensor.sizes()) {
-      throw misfit(parameter.name + " has shape " + c10::str(tensor.sizes()) + ", the plans need " + c10::str(parameter.tensor.sizes()));
-    }
-    if (!tensor.isfinite().all().item<bool>()) throw misfit(parameter.name + " holds values that are not finite");
-    loaded.push_back(tensor);
-  }
-  std::vector<std::pair<size_t, at::Tensor>> momentum;
-  if (optimizer) {
-    const io::Value& state = file.at("optimizer_state").at("state");
-    for (const auto& [key, value] : state.as<io::Dict>().items) {
-      const auto index = static_cast<size_t>(key.integer());
-      if (index >= loaded.size()) throw misfit("the optimizer's state names parameter " + std::to_string(index) + " of " + std::to_string(loaded.size()));
-      const io::Value& buffer = value.at("momentum_buffer");
-      if (!buffer.is<io::TorchTensor>()) continue;
-      const at::Tensor& tensor = buffer.as<io::TorchTensor>().tensor;
-      if (tensor.sizes() != loaded[index].sizes()) throw misfit("the momentum of " + network_.parameters()[index].name + " has another shape");
-      momentum.emplace_back(index, tensor);
-    }
-  }
-
-  at::NoGradGuard no_grad;
-  for (size_t i = 0; i < loaded.size(); ++i) at::Tensor(network_.parameters()[i].tensor).copy_(loaded[i]);
+  // All is checked before anything is changed.
+  const MomentumBuffers momentum = optimizer ? find_momentum(network_, file, path) : MomentumBuffers{};
+  load_weights(network_, file, path);
   if (optimizer) optimizer_.forget_momentum();
   for (const auto& [index, buffer] : momentum) optimizer_.set_momentum_buffer(index, buffer);
 

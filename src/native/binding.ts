@@ -215,6 +215,22 @@ export interface NativeTrainer {
   dispose(): Promise<void>
 }
 
+export interface FloatTensor {
+  data: Float32Array
+  shape: number[]
+}
+
+export interface StepTrace {
+  /** Logits of the first step, highest resolution first; null for a head that is not computed. */
+  outputs: (FloatTensor | null)[]
+  /** Of the first step, before clipping, by parameter name. */
+  gradients: Record<string, FloatTensor>
+  losses: number[]
+  gradientNorms: number[]
+  afterFirst: Record<string, FloatTensor>
+  afterLast: Record<string, FloatTensor>
+}
+
 /** Tensors that cross by the test door: numbers, booleans, strings, null, or a tensor. */
 export interface NativeTensor {
   data: Float32Array | Float64Array | Int8Array | Uint8Array | Int16Array | Int32Array | BigInt64Array
@@ -266,6 +282,17 @@ export interface NativeBinding {
   writeFileAtomically(path: string, bytes: Uint8Array): Promise<void>
 
   createTrainer(config: TrainerConfig): Promise<NativeTrainer>
+  /** Training steps on given batches, with what they pass through: for comparisons with nnU-Net. */
+  traceSteps(job: {
+    config: TrainerConfig
+    /** A .pth with network_weights to start from. */
+    checkpoint: string
+    images: { data: Float32Array; shape: number[] }[]
+    labels: { data: Int16Array; shape: number[] }[]
+    learningRates: number[]
+  }): Promise<StepTrace>
+  /** Names and types of the engine's configuration, as a tree of 'number', 'string', 'boolean' and one-element arrays. */
+  describeConfig(): unknown
   /** Every registered voxgrad::* op by name, for tests and benchmarks. */
   callOp(name: string, args: OpArgument[]): NativeTensor[]
 }

@@ -3,10 +3,13 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { type ErrorCode, errorCodes, VoxgradError } from '../errors.js'
-import type { NativeBinding, NativeTrainer } from './binding.js'
+import type { NativeBinding, NativeTrainer, TrainerConfig } from './binding.js'
 
 // The same from src/native and from dist/native.
 const addonPath = fileURLToPath(new URL('../../build/Release/voxgrad.node', import.meta.url))
+
+/** A trainer makes its network on its own thread, after the object is there. */
+type OpenableTrainer = NativeTrainer & { open(config: TrainerConfig): Promise<void> }
 
 let loaded: NativeBinding | undefined
 
@@ -26,7 +29,14 @@ export function loadAddon(path: string): NativeBinding {
     throw new VoxgradError('ERR_NATIVE_LOAD', `the native addon is not built (no ${path}): run \`npm run setup\``)
   }
   try {
-    return createRequire(import.meta.url)(path) as NativeBinding
+    const addon = createRequire(import.meta.url)(path) as NativeBinding & { Trainer: new () => OpenableTrainer }
+    return Object.assign(addon, {
+      async createTrainer(config: TrainerConfig): Promise<NativeTrainer> {
+        const trainer = new addon.Trainer()
+        await trainer.open(config)
+        return trainer
+      },
+    })
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     const library = /^(\S+): cannot open shared object file/.exec(reason)?.[1]

@@ -1,0 +1,47 @@
+// Traced training steps.
+#include "engine/trace.h"
+
+#include "engine/device.h"
+#include "engine/loss.h"
+#include "engine/optimizer.h"
+#include "engine/weights.h"
+
+namespace voxgrad {
+
+namespace {
+std::map<std::string, at::Tensor> copy_parameters(const Network& network) {
+  std::map<std::string, at::Tensor> copies;
+  for (const auto& [name, tensor] : network.parameters()) copies[name] = tensor.detach().contiguous(at::MemoryFormat::Contiguous).clone();
+  return copies;
+}
+}  // namespace
+
+Trace trace_steps(const TrainerConfig& config, const std::string& checkpoint, const std::vector<Batch>& batches,
+                  const std::vector<double>& learning_rates) {
+  prepare_thread(config.threads, config.deterministic);
+  Network network(config.network, parse_seed(config.seed), at::kCPU);
+  load_weights(network, io::read_torch_file(checkpoint), checkpoint);
+  Optimizer optimizer(config.optimizer, network.parameters(), /*dynamic_scale=*/false);
+  const Loss loss(config.loss, config.patchSize, config.network.strides, at::kCPU);
+
+  Trace trace;
+  for (size_t step = 0; step < batches.size(); ++step) {
+    optimizer.zero_gradients();
+    const auto logits = network.forward(batches[step].image, loss.heads());
+    const at::Tensor value = loss(logits, batches[step].labels);
+    value.backward();
+    trace.losses.push_back(value.item<double>());
+    if (step == 0) {
+      for (const at::Tensor& output : logits) trace.outputs.push_back(output.defined() ? output.detach().contiguous() : output);
+      for (const auto& [name, tensor] : network.parameters()) {
+        if (tensor.grad().defined()) trace.gradients[name] = tensor.grad().contiguous(at::MemoryFormat::Contiguous).clone();
+      }
+    }
+    trace.gradient_norms.push_back(optimizer.step(learning_rates[step]).item<double>());
+    if (step == 0) trace.after_first = copy_parameters(network);
+  }
+  trace.after_last = copy_parameters(network);
+  return trace;
+}
+
+}  // namespace voxgrad
