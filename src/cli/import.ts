@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { importDecathlon } from '../dataset/import.js'
 import { caseProgress } from './case-progress.js'
 import { addCommonFlags, addJobsFlag, type CommonFlags, makeContext, wholeNumber } from './context.js'
+import { abortOnSignals } from './signals.js'
 
 interface ImportFlags extends CommonFlags {
   id: string
@@ -25,7 +26,11 @@ export function addImport(program: Command): void {
     const { view, json, folders } = makeContext(flags)
     const jobs = flags.jobs === undefined ? undefined : wholeNumber('-j', flags.jobs, 1)
     const onProgress = caseProgress('import', view, json)
-    const dataset = await importDecathlon(folder, wholeNumber('--id', flags.id, 1), folders, { jobs, onProgress })
+    const dataset = await importDecathlon(folder, wholeNumber('--id', flags.id, 1), folders, {
+      jobs,
+      onProgress,
+      signal: abortOnSignals(view),
+    })
     view.close()
     json?.write({ type: 'imported', ...dataset })
     view.message(

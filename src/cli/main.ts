@@ -5,6 +5,7 @@ import { version } from '../version.js'
 import { reportFailure, reportUsage } from './context.js'
 import { addDoctor } from './doctor.js'
 import { addImport } from './import.js'
+import { addPlan } from './plan.js'
 import { addPredict } from './predict.js'
 import { addPreprocess } from './preprocess.js'
 import { addResume } from './resume.js'
@@ -33,7 +34,8 @@ Exit codes: 0 done; 2 wrong usage, configuration or data; 70 a fault of voxgrad,
 74 disk; 75 stopped early and resumable; 130 ended at once by a second Ctrl-C.`,
   )
 
-for (const add of [addDoctor, addImport, addPreprocess, addTrain, addResume, addValidate, addPredict]) add(program)
+for (const add of [addDoctor, addImport, addPlan, addPreprocess, addTrain, addResume, addValidate, addPredict])
+  add(program)
 
 // A reader that goes away (`| head`) is no fault. A run in progress hears of it in follow.ts and saves first.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

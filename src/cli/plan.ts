@@ -1,0 +1,84 @@
+// voxgrad plan: the fingerprint and the plans of a dataset.
+import type { Command } from 'commander'
+import { nearest } from '../config/issues.js'
+import { describeFault } from '../dataset/integrity.js'
+import { VoxgradError } from '../errors.js'
+import { plan } from '../plan/plan.js'
+import { type PresetName, presets } from '../plan/presets.js'
+import { caseProgress } from './case-progress.js'
+import { addCommonFlags, addJobsFlag, type CommonFlags, makeContext, wholeNumber } from './context.js'
+import { numberOrText } from './options.js'
+import { abortOnSignals } from './signals.js'
+
+interface PlanFlags extends CommonFlags {
+  preset?: string
+  gpuMemory?: string
+  jobs?: string
+}
+
+export function addPlan(program: Command): void {
+  const command = program
+    .command('plan')
+    .summary('Check a dataset and plan its configurations.')
+    .description(
+      'Checks every case of a raw dataset, measures it (dataset_fingerprint.json) and plans spacing, patches, batches ' +
+        'and networks as nnU-Net does. A fingerprint that is there already is used; then no image is read.',
+    )
+    .argument('<dataset>', 'Id (4) or name (Dataset004_Hippocampus) of the dataset.')
+    .option(
+      '--preset <name>',
+      `${Object.keys(presets).join(' or ')} (default: default). tiny suits a machine without a GPU: its networks have a ` +
+        'quarter of the features, and its plans are called nnUNetPlansTiny.',
+    )
+    .option('--gpu-memory <gigabytes>', "The GPU memory to plan for (default: that of nnU-Net's planner).")
+    .addHelpText('after', '\nExamples:\n  voxgrad plan 4\n  voxgrad plan Dataset004_Hippocampus --preset tiny')
+  addJobsFlag(command)
+  addCommonFlags(command, ['raw', 'preprocessed']).action(async (dataset: string, flags: PlanFlags) => {
+    const { view, json, folderOptions } = makeContext(flags)
+    const stages = { check: caseProgress('check', view, json), fingerprint: caseProgress('fingerprint', view, json) }
+    const result = await plan({
+      ...folderOptions,
+      dataset,
+      signal: abortOnSignals(view),
+      preset: presetOf(flags.preset ?? 'default'),
+      gpuMemoryGb: flags.gpuMemory === undefined ? undefined : gigabytes(flags.gpuMemory),
+      jobs: flags.jobs === undefined ? undefined : wholeNumber('-j', flags.jobs, 1),
+      onProgress: (progress) => stages[progress.stage](progress),
+      onWarning: (fault) => view.warning(describeFault(fault).replace(/^warning: /, '')),
+    })
+    view.close()
+    const { plans, plansFile, fingerprintMade } = result
+    json?.write({
+      type: 'planned',
+      dataset: result.dataset.name,
+      plansFile,
+      fingerprintMade,
+      configurations: plans.configurations,
+    })
+    if (!fingerprintMade) view.message('The dataset_fingerprint.json that was there has been used.')
+    for (const [name, configuration] of Object.entries(plans.configurations)) {
+      if (configuration.patch_size === undefined) continue
+      const spacing = configuration.spacing?.map((value) => Number(value.toPrecision(3))).join(' x ')
+      view.message(
+        `  ${name}: patch ${configuration.patch_size.join(' x ')}, batch ${configuration.batch_size}, spacing ${spacing} mm`,
+      )
+    }
+    view.message(`Plans: ${plansFile}`)
+    const suffix = plans.plans_name === 'nnUNetPlans' ? '' : ` --plans ${plans.plans_name}`
+    view.message(`Next: voxgrad preprocess ${result.dataset.id}${suffix}`)
+  })
+}
+
+function presetOf(name: string): PresetName {
+  if (Object.hasOwn(presets, name)) return name as PresetName
+  const names = Object.keys(presets)
+  const near = nearest(name, names)
+  const hint = near ? `did you mean ${near}?` : `there are ${names.join(', ')}`
+  throw new VoxgradError('ERR_CONFIG', `--preset: there is no preset "${name}", ${hint}`)
+}
+
+function gigabytes(text: string): number {
+  const value = numberOrText(text)
+  if (typeof value === 'number' && value > 0) return value
+  throw new VoxgradError('ERR_CONFIG', `--gpu-memory: expected a number of gigabytes above 0, found "${text}"`)
+}
