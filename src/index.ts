@@ -1,2 +1,15 @@
 // The package's public entry.
+export {
+  type PredictInput,
+  type ResumeInput,
+  type TrainInput,
+  type TrainOptions,
+  trainOptionsJsonSchema,
+  trainOptionsSchema,
+  type ValidateInput,
+} from './config/schema.js'
 export { VoxgradError } from './errors.js'
+export { plan } from './plan/plan.js'
+export { preprocess } from './preprocess/preprocess.js'
+export type { EpochLine, Run, RunEvent, RunResult } from './train/events.js'
+export { predict, resume, train, validate } from './train/jobs.js'

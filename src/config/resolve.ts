@@ -1,9 +1,10 @@
 // From a configuration of the plans and the options to the engine's final numbers. Pure: no file, no clock.
 import { availableParallelism } from 'node:os'
+import type { DatasetJson } from '../dataset/dataset-json.js'
 import { VoxgradError } from '../errors.js'
-import type { AugmentationConfig, NetworkConfig, ResamplingRule, TrainerConfig } from '../native/binding.js'
-import type { Configuration, Plans } from '../plan/plans.js'
-import type { TrainOptions } from './schema.js'
+import type { AugmentationConfig, NetworkConfig, TrainerConfig } from '../native/binding.js'
+import type { Configuration } from '../plan/plans.js'
+import { type TrainOptions, trainOptionsSchema } from './schema.js'
 
 /** The part of a plans configuration that training depends on. */
 export type TrainableConfiguration = Pick<
@@ -16,13 +17,6 @@ export interface TrainableDataset {
   channels: number
   /** Foreground label values, ascending from 1 without gaps. */
   foregroundLabels: number[]
-}
-
-/** What native exportSegmentation takes from the plans. */
-export interface ExportPlan {
-  targetSpacing: number[]
-  transposeForward: number[]
-  resampling: ResamplingRule
 }
 
 const degrees = Math.PI / 180
@@ -195,15 +189,13 @@ function resolveNetwork(
   }
 }
 
-/** How logits of a configuration come back to a case's original grid. */
-export function resolveExport(
-  plans: Pick<Plans, 'transpose_forward'>,
-  configuration: Pick<Configuration, 'spacing' | 'resampling_fn_probabilities_kwargs'>,
-): ExportPlan {
-  const { is_seg, order, order_z, force_separate_z } = configuration.resampling_fn_probabilities_kwargs
-  return {
-    targetSpacing: configuration.spacing,
-    transposeForward: plans.transpose_forward,
-    resampling: { isSegmentation: is_seg, order, orderZ: order_z, forceSeparateZ: force_separate_z },
-  }
+/** The engine's configuration where only weights are needed. */
+export function inferenceConfig(
+  configuration: TrainableConfiguration,
+  dataset: Pick<DatasetJson, 'channels' | 'foregroundLabels'>,
+  { device, threads }: Pick<TrainOptions, 'device' | 'threads'>,
+): TrainerConfig {
+  const { channels, foregroundLabels } = dataset
+  const defaults = trainOptionsSchema.parse({ dataset: '0', configuration: 'any', fold: 0, device, threads })
+  return resolveTrainerConfig(configuration, { channels: channels.length, foregroundLabels }, defaults)
 }

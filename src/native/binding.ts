@@ -186,7 +186,10 @@ export interface PredictionJob {
 
 /** All methods but snapshot and stop run as one job at a time on the trainer's own thread; a second one is ERR_BUSY. */
 export interface NativeTrainer {
-  /** Loads cases of a preprocessed folder (CASE.b2nd, CASE_seg.b2nd, CASE.pkl) into the case store. */
+  /**
+   * Loads cases of a preprocessed folder (CASE.b2nd, CASE_seg.b2nd, CASE.pkl) into the case store. `labels`: all values that
+   * may occur in a segmentation besides -1.
+   */
   loadCases(job: { folder: string; training: string[]; validation: string[]; labels: number[] }): Promise<void>
   runTraining(job: { learningRates: Float64Array }): Promise<TrainingChunk>
   runValidation(job: { steps: number }): Promise<ValidationChunk>

@@ -1,10 +1,36 @@
 // The messages between the command line and the child process that runs the engine; all of them are plain objects.
+import type { FolderOptions } from '../config/folders.js'
 import type { PredictInput, ResumeInput, TrainInput, ValidateInput } from '../config/schema.js'
 import type { ErrorCode } from '../errors.js'
+import type { PresetName } from '../plan/presets.js'
 import type { RunEvent } from './events.js'
+
+export interface PlanJobOptions {
+  /** Id or name. */
+  dataset: string
+  folders: FolderOptions
+  preset?: PresetName | undefined
+  gpuMemoryGb?: number | undefined
+  /** Cases at once. */
+  jobs?: number | undefined
+}
+
+export interface PreprocessJobOptions {
+  /** Id or name. */
+  dataset: string
+  folders: FolderOptions
+  /** By default those of 2d, 3d_fullres and 3d_lowres that the plans have. */
+  configurations?: string[] | undefined
+  /** Name of the plans file without .json. */
+  plans?: string | undefined
+  /** Cases at once. */
+  jobs?: number | undefined
+}
 
 /** What a child does; options as the package's functions of the same name take them. */
 export type Job =
+  | { kind: 'plan'; options: PlanJobOptions }
+  | { kind: 'preprocess'; options: PreprocessJobOptions }
   | { kind: 'train'; options: TrainInput }
   | { kind: 'resume'; options: ResumeInput }
   | { kind: 'validate'; options: ValidateInput }

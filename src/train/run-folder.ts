@@ -6,6 +6,7 @@ import type { CheckpointName, TrainOptions } from '../config/schema.js'
 import { VoxgradError } from '../errors.js'
 import { readJson, reasonOf, writeFileAtomically, writeJson } from '../files.js'
 import type { TrainerConfig } from '../native/binding.js'
+import { modelFolderOf } from '../predict/model.js'
 import type { EpochLine, RunEvent, StopReason } from './events.js'
 
 /** run.json */
@@ -53,7 +54,7 @@ export class RunFolder {
     return path.join(this.folder, checkpoint === 'final' ? 'validation' : `validation_${checkpoint}`)
   }
 
-  /** Where dataset.json and plans.json lie: beside a folder fold_N, as nnU-Net has it, else in the run folder itself. */
+  /** Holds dataset.json and plans.json. */
   get modelFolder(): string {
     return modelFolderOf(this.folder)
   }
@@ -116,10 +117,6 @@ export function metricsUntil(lines: MetricsLine[], from: { epoch: number; step: 
     if (line.type === 'epoch' || line.type === 'new_best') return line.epoch < from.epoch
     return !('step' in line) || line.step <= from.step
   })
-}
-
-export function modelFolderOf(runFolder: string): string {
-  return /^fold_(\d+|all)$/.test(path.basename(runFolder)) ? path.dirname(runFolder) : runFolder
 }
 
 async function append(file: string, text: string, sync = true): Promise<void> {

@@ -1,0 +1,85 @@
+// The validation at the end of a run: predicts the fold's validation cases and reports as it goes.
+import path from 'node:path'
+import type { CheckpointName } from '../config/schema.js'
+import type { ReaderName } from '../dataset/image.js'
+import type { NativeTrainer } from '../native/binding.js'
+import { validateCases } from '../validate/validate.js'
+import type { ValidationFinishedEvent } from './events.js'
+import type { JobContext } from './job.js'
+import { finiteOrNull } from './policy.js'
+import type { RunFolder } from './run-folder.js'
+import type { RunSetup } from './setup.js'
+import { watch } from './watch.js'
+
+/**
+ * Validates with the trainer's present weights.
+ * @param checkpoint whose weights these are; decides the folder
+ * @returns what was found, or 'stopped' if it was stopped (nothing counts then)
+ */
+export async function runEndValidation(
+  trainer: NativeTrainer,
+  setup: RunSetup,
+  folder: RunFolder,
+  checkpoint: CheckpointName,
+  context: JobContext,
+): Promise<ValidationFinishedEvent | 'stopped'> {
+  const { validation: caseIds, options, labels } = setup
+  const outputFolder = folder.validation(checkpoint)
+  const begin = performance.now()
+  let predicted = 0
+  const job = {
+    caseIds,
+    dataFolder: setup.caseFolder,
+    referenceFolder: setup.referenceFolder,
+    outputFolder,
+    fileEnding: setup.dataset.fileEnding,
+    reader: setup.plans.image_reader_writer as ReaderName,
+    foregroundLabels: labels.map(({ value }) => value),
+    exportPlan: setup.exportPlan,
+    window: {
+      tileStep: options.validation.stepSize,
+      gaussian: true,
+      mirrorAxes: options.validation.mirroring ? setup.mirrorAxes : [],
+    },
+  }
+  try {
+    const summary = await validateCases(trainer, job, {
+      predict: async (caseId, predict) => {
+        await folder.log(`predicting ${caseId}`)
+        const prediction = await watch(trainer, context.stopping, predict)
+        predicted++
+        const secondsPerCase = (performance.now() - begin) / 1000 / predicted
+        context.emit({
+          type: 'validation_progress',
+          caseId,
+          done: predicted,
+          total: caseIds.length,
+          secondsLeft: secondsPerCase * (caseIds.length - predicted),
+        })
+        return prediction
+      },
+      onCase: (caseId, metrics) =>
+        context.emit({
+          type: 'case_validated',
+          caseId,
+          dice: labels.map(({ value }) => finiteOrNull(metrics.get(value)?.Dice ?? Number.NaN)),
+        }),
+    })
+    const event: ValidationFinishedEvent = {
+      type: 'validation_finished',
+      checkpoint,
+      summary: path.join(outputFolder, 'summary.json'),
+      labels: labels.map((label) => ({
+        ...label,
+        dice: finiteOrNull(summary.mean.get(label.value)?.Dice ?? Number.NaN),
+      })),
+      meanForegroundDice: finiteOrNull(summary.foregroundMean.Dice),
+    }
+    await folder.log('Validation complete', `Mean Validation Dice:  ${summary.foregroundMean.Dice}`)
+    context.emit(event)
+    return event
+  } catch (error) {
+    if (context.stopping.aborted) return 'stopped'
+    throw error
+  }
+}

@@ -1,0 +1,80 @@
+// Plans and preprocesses a dataset with events, as verbs of their own or on the way to its training.
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { findDataset, resolveFolders } from '../config/folders.js'
+import type { TrainOptions } from '../config/schema.js'
+import { describeFault } from '../dataset/integrity.js'
+import { VoxgradError } from '../errors.js'
+import { type PlanResult, plan } from '../plan/plan.js'
+import { readPlans, resolveConfiguration } from '../plan/plans.js'
+import { type PresetName, presets } from '../plan/presets.js'
+import { type PreprocessResult, preprocess } from '../preprocess/preprocess.js'
+import type { JobContext } from './job.js'
+import type { PlanJobOptions, PreprocessJobOptions } from './protocol.js'
+import { listPreprocessedCases } from './setup.js'
+
+/** plan() with its progress and warnings as events. */
+export function planWithEvents({ folders, ...options }: PlanJobOptions, { emit }: JobContext): Promise<PlanResult> {
+  return plan({
+    ...options,
+    ...folders,
+    onProgress: ({ done, total, secondsLeft }) =>
+      emit({ type: 'preparing', stage: 'plan', done, total, ...(secondsLeft === undefined ? {} : { secondsLeft }) }),
+    onWarning: (fault) => emit({ type: 'warning', text: describeFault(fault) }),
+  })
+}
+
+/** preprocess() with its progress as events; the wish to stop rejects it. */
+export function preprocessWithEvents(
+  { folders, ...options }: PreprocessJobOptions,
+  { emit, stopping }: JobContext,
+): Promise<PreprocessResult> {
+  return preprocess({
+    ...options,
+    folders: resolveFolders(folders),
+    signal: stopping,
+    onProgress: ({ done, total, secondsLeft }) =>
+      emit({ type: 'preparing', stage: 'preprocess', done, total, secondsLeft }),
+  })
+}
+
+/**
+ * Makes sure that plans and preprocessed cases are there; says so by events where it has to make them.
+ * @returns false if it was stopped on the way
+ * @throws VoxgradError as plan and preprocess do; ERR_CONFIG if the plans are missing and no preset writes them
+ */
+export async function ensurePrepared(options: TrainOptions, context: JobContext): Promise<boolean> {
+  const { emit, stopping } = context
+  const folders = resolveFolders(options.folders)
+  const { name } = findDataset(folders, options.dataset)
+  const plansFile = path.join(folders.preprocessed, name, `${options.plans}.json`)
+  if (!existsSync(plansFile)) {
+    const preset = presetOf(options.plans, plansFile)
+    emit({ type: 'log', text: `${name} has no ${options.plans}.json: planning it now.` })
+    await planWithEvents({ dataset: name, folders: options.folders, preset }, context)
+  }
+  if (stopping.aborted) return false
+  const configuration = resolveConfiguration(await readPlans(plansFile), options.configuration)
+  const caseFolder = path.join(folders.preprocessed, name, configuration.data_identifier)
+  if ((await listPreprocessedCases(caseFolder)).length > 0) return true
+  emit({ type: 'log', text: `${name} is not preprocessed for ${options.configuration}: doing it now.` })
+  const { plans, configuration: wanted } = options
+  try {
+    await preprocessWithEvents({ dataset: name, folders: options.folders, configurations: [wanted], plans }, context)
+    return true
+  } catch (error) {
+    if (stopping.aborted) return false
+    throw error
+  }
+}
+
+function presetOf(plansName: string, plansFile: string): PresetName {
+  const names = Object.keys(presets) as PresetName[]
+  const preset = names.find((name) => presets[name].plansName === plansName)
+  if (preset !== undefined) return preset
+  const known = names.map((name) => presets[name].plansName).join(', ')
+  throw new VoxgradError(
+    'ERR_CONFIG',
+    `${plansFile} is missing, and no preset of voxgrad writes plans of this name; they write ${known}. Check --plans.`,
+  )
+}

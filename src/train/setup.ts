@@ -1,0 +1,160 @@
+// Everything that a run needs to know before it starts, read from the preprocessed dataset and checked.
+import { existsSync } from 'node:fs'
+import { mkdir, readdir } from 'node:fs/promises'
+import path from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { type DatasetName, findDataset, resolveFolders } from '../config/folders.js'
+import { mirrorAxes, resolveTrainerConfig } from '../config/resolve.js'
+import type { TrainOptions } from '../config/schema.js'
+import { type DatasetJson, readDatasetJson } from '../dataset/dataset-json.js'
+import { casesOfFold, readOrWriteSplits } from '../dataset/splits.js'
+import { VoxgradError } from '../errors.js'
+import { readBytes, writeFileAtomically } from '../files.js'
+import type { TrainerConfig } from '../native/binding.js'
+import { native } from '../native/load.js'
+import { type Configuration, type Plans, readPlans, resolveConfiguration } from '../plan/plans.js'
+import { type ExportPlan, exportPlan } from '../preprocess/export-plan.js'
+import { version } from '../version.js'
+import { type Budget, resolveBudget } from './budget.js'
+import type { CheckpointContext } from './checkpoint.js'
+import type { PolicyRules } from './policy.js'
+import type { Schedule } from './schedule.js'
+
+export interface RunSetup {
+  /** With threads resolved and folders absolute. */
+  options: TrainOptions
+  name: DatasetName
+  dataset: DatasetJson
+  plans: Plans
+  configuration: Configuration
+  /** Case ids. */
+  training: string[]
+  validation: string[]
+  /** Foreground labels in the order of all metrics. */
+  labels: { name: string; value: number }[]
+  /** nnUNet_preprocessed/DATASET, and in it the cases of the configuration and the reference segmentations. */
+  datasetFolder: string
+  caseFolder: string
+  referenceFolder: string
+  trainerConfig: TrainerConfig
+  exportPlan: ExportPlan
+  mirrorAxes: number[]
+  budget: Budget
+  schedule: Schedule
+  rules: PolicyRules
+  checkpointContext: CheckpointContext
+  versions: Record<string, string>
+}
+
+/**
+ * Reads plans, dataset.json and splits of a preprocessed dataset and works out every number of the run.
+ * @param plansFile in place of the one of the preprocessed dataset: a run that goes on keeps its own
+ * @throws VoxgradError ERR_CONFIG, ERR_DATASET
+ */
+export async function readSetup(options: TrainOptions, plansFile?: string): Promise<RunSetup> {
+  const folders = resolveFolders(options.folders)
+  const name = findDataset(folders, options.dataset)
+  const datasetFolder = path.join(folders.preprocessed, name.name)
+  const dataset = await readDatasetJson(path.join(datasetFolder, 'dataset.json'))
+  const plans = await readPlans(plansFile ?? path.join(datasetFolder, `${options.plans}.json`))
+  const configuration = resolveConfiguration(plans, options.configuration)
+  refuseUnsupported(dataset, configuration, options)
+
+  const caseFolder = path.join(datasetFolder, configuration.data_identifier)
+  const caseIds = await listPreprocessedCases(caseFolder)
+  const splits = await readOrWriteSplits(datasetFolder, caseIds)
+  const { train: training, val: validation } = casesOfFold(splits, caseIds, options.fold)
+
+  const trainable = { channels: dataset.channels.length, foregroundLabels: dataset.foregroundLabels }
+  const trainerConfig = resolveTrainerConfig(configuration, trainable, options)
+  const resolved: TrainOptions = {
+    ...options,
+    dataset: name.name,
+    threads: trainerConfig.threads,
+    folders: { preprocessed: folders.preprocessed },
+  }
+  const budget = resolveBudget(options.budget)
+  const schedule = {
+    ...options.schedule,
+    initialLr: options.optimizer.initialLr,
+    totalSteps: budget.totalSteps,
+    stepsPerEpoch: budget.stepsPerEpoch,
+  }
+  const axes = mirrorAxes(configuration.patch_size, options.augmentation.preset)
+  const versions = { voxgrad: version, node: process.versions.node, ...native().versions() }
+  return {
+    options: resolved,
+    name,
+    dataset,
+    plans,
+    configuration,
+    training,
+    validation,
+    labels: dataset.foregroundLabels.map((value, i) => ({ value, name: dataset.foregroundNames[i] as string })),
+    datasetFolder,
+    caseFolder,
+    referenceFolder: path.join(datasetFolder, 'gt_segmentations'),
+    trainerConfig,
+    exportPlan: exportPlan(plans, configuration),
+    mirrorAxes: axes,
+    budget,
+    schedule,
+    rules: { budget, schedule, emaDecay: options.emaDecay, checkpoint: options.checkpoint },
+    checkpointContext: {
+      plans,
+      datasetJson: dataset.content,
+      configuration: options.configuration,
+      fold: options.fold,
+      device: trainerConfig.device,
+      mirrorAxes: axes,
+      seed: trainerConfig.seed,
+      versions,
+    },
+    versions,
+  }
+}
+
+/** Ids of the cases in a preprocessed folder, in nnU-Net's order (code points); empty if there is no such folder. */
+export async function listPreprocessedCases(folder: string): Promise<string[]> {
+  if (!existsSync(folder)) return []
+  const files = await readdir(folder)
+  return files
+    .filter((file) => file.endsWith('.b2nd') && !file.endsWith('_seg.b2nd'))
+    .map((file) => file.slice(0, -'.b2nd'.length))
+    .sort((a, b) => (a < b ? -1 : 1))
+}
+
+function refuseUnsupported(dataset: DatasetJson, configuration: Configuration, options: TrainOptions): void {
+  const faults = [
+    dataset.hasRegions && 'dataset.json: labels made of regions are not trained yet; give each label one number',
+    dataset.ignoreLabel !== undefined && 'dataset.json: an ignore label is not trained yet; remove it from "labels"',
+    configuration.previous_stage !== undefined &&
+      `plans: ${options.configuration} is a cascade on ${configuration.previous_stage}, which is not trained yet; use 3d_fullres`,
+  ].filter((fault) => fault !== false)
+  if (faults.length > 0) throw new VoxgradError('ERR_CONFIG', faults.join('\n'))
+}
+
+/**
+ * Copies dataset.json, dataset_fingerprint.json and the plans into the model folder, as nnU-Net does.
+ * @throws VoxgradError ERR_RUN if other folds there were trained with other plans, ERR_DISK
+ */
+export async function writeModelFiles(setup: RunSetup, modelFolder: string): Promise<void> {
+  const plansFile = path.join(modelFolder, 'plans.json')
+  if (existsSync(plansFile)) {
+    if (isDeepStrictEqual(await readPlans(plansFile), setup.plans)) return
+    throw new VoxgradError(
+      'ERR_RUN',
+      `${plansFile} differs from the plans of this run (${setup.plans.plans_name}); its folds would no longer fit. Move the folder away, or train with --run into another one.`,
+    )
+  }
+  await mkdir(modelFolder, { recursive: true })
+  const copies: [string, string][] = [
+    ['dataset.json', 'dataset.json'],
+    ['dataset_fingerprint.json', 'dataset_fingerprint.json'],
+    [`${setup.options.plans}.json`, 'plans.json'],
+  ]
+  for (const [source, target] of copies) {
+    const file = path.join(setup.datasetFolder, source)
+    if (existsSync(file)) await writeFileAtomically(path.join(modelFolder, target), await readBytes(file, source))
+  }
+}

@@ -1,0 +1,70 @@
+// The child process of the command line: runs one job, sends its events to the parent, and stops when told or left alone.
+import { VoxgradError } from '../errors.js'
+import type { Run } from './events.js'
+import { startJob } from './job.js'
+import { predict, resume, train, validate } from './jobs.js'
+import { planWithEvents, preprocessWithEvents } from './prepare.js'
+import type { FromChild, Job, ToChild } from './protocol.js'
+
+let run: Run<unknown> | undefined
+
+process.on('message', (message: ToChild) => {
+  if (message.type === 'stop') run?.stop()
+  else if (run === undefined) void work(message.job)
+})
+// Without a parent nobody waits: the job saves and ends.
+process.on('disconnect', () => (run ? run.stop() : process.exit(0)))
+// A terminal sends its signals to the whole process group; the parent decides what they mean.
+process.on('SIGINT', () => {})
+process.on('SIGTERM', () => run?.stop())
+process.on('SIGHUP', () => run?.stop())
+
+async function work(job: Job): Promise<void> {
+  try {
+    run = start(job)
+    for await (const event of run) send({ type: 'event', event })
+    await leave({ type: 'done', result: await run.finished })
+  } catch (error) {
+    await leave(failure(error))
+  }
+}
+
+function start(job: Job): Run<unknown> {
+  switch (job.kind) {
+    case 'plan':
+      return startJob((context) => planWithEvents(job.options, context))
+    case 'preprocess':
+      return startJob((context) => preprocessWithEvents(job.options, context))
+    case 'train':
+      return train(job.options)
+    case 'resume':
+      return resume(job.options)
+    case 'validate':
+      return validate(job.options)
+    case 'predict':
+      return predict(job.options)
+  }
+}
+
+function failure(error: unknown): FromChild {
+  const known = error instanceof VoxgradError
+  const { message, stack } = error as Error
+  return {
+    type: 'failed',
+    code: known ? error.code : 'ERR_INTERNAL',
+    message: known ? message : (stack ?? message),
+    ...(known && error.nativeBacktrace ? { nativeBacktrace: error.nativeBacktrace } : {}),
+  }
+}
+
+function send(message: FromChild): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.connected && process.send) process.send(message, () => resolve())
+    else resolve()
+  })
+}
+
+async function leave(message: FromChild): Promise<void> {
+  await send(message)
+  process.exit(0)
+}

@@ -1,0 +1,93 @@
+// Validation on whole cases: sliding window over the preprocessed case, back to the original grid, compared with the
+// reference segmentation (nnUNetTrainer.perform_actual_validation).
+import path from 'node:path'
+import { type Geometry, type ReaderName, readSegmentation, writeSegmentation } from '../dataset/image.js'
+import { VoxgradError } from '../errors.js'
+import { writeFileAtomically } from '../files.js'
+import type { ExportedSegmentation, NativeTrainer, PredictionJob } from '../native/binding.js'
+import { native } from '../native/load.js'
+import type { ExportPlan } from '../preprocess/export-plan.js'
+import { caseMetrics, type LabelMetrics } from './metrics.js'
+import { type CaseResult, type Summary, summarize, summaryText } from './summary.js'
+
+export interface CaseValidation {
+  caseIds: string[]
+  /** Folder of the preprocessed cases, folder of the reference segmentations, folder to write to. */
+  dataFolder: string
+  referenceFolder: string
+  outputFolder: string
+  /** With the dot. */
+  fileEnding: string
+  /** The plans' image_reader_writer. */
+  reader: ReaderName
+  foregroundLabels: number[]
+  exportPlan: ExportPlan
+  window: PredictionJob
+}
+
+export interface ValidationHooks {
+  /** Runs one prediction; it may end it early, which rejects. */
+  predict<Result>(caseId: string, job: () => Promise<Result>): Promise<Result>
+  /** A case is predicted, compared and written. */
+  onCase(caseId: string, metrics: Map<number, LabelMetrics>): void
+}
+
+/**
+ * Predicts every case with the trainer's present weights; writes the segmentations and summary.json. While one case is
+ * exported and compared, the next one is predicted.
+ * @throws VoxgradError ERR_DATASET where a reference is missing or does not fit its case, ERR_DISK
+ */
+export async function validateCases(
+  trainer: NativeTrainer,
+  job: CaseValidation,
+  hooks: ValidationHooks,
+): Promise<Summary> {
+  const results: CaseResult[] = []
+  const finishCase = async (caseId: string, prediction: Awaited<ReturnType<NativeTrainer['predictCase']>>) => {
+    const { logits, properties } = prediction
+    const segmentation = await native().exportSegmentation({ ...job.exportPlan, logits, properties })
+    const result = await compare(job, caseId, segmentation, prediction.geometry as Geometry)
+    results.push(result)
+    hooks.onCase(caseId, result.metrics)
+  }
+  let exporting: Promise<void> = Promise.resolve()
+  try {
+    for (const caseId of job.caseIds) {
+      const prediction = await hooks.predict(caseId, () =>
+        trainer.predictCase({ ...job.window, folder: job.dataFolder, caseId }),
+      )
+      await exporting
+      exporting = finishCase(caseId, prediction)
+      // A failure is reported by the await above or below; until then it must not count as unhandled.
+      exporting.catch(() => {})
+    }
+  } finally {
+    await exporting
+  }
+  const summary = summarize(results, job.foregroundLabels)
+  await writeFileAtomically(path.join(job.outputFolder, 'summary.json'), summaryText(summary))
+  return summary
+}
+
+async function compare(
+  job: CaseValidation,
+  caseId: string,
+  segmentation: ExportedSegmentation,
+  geometry: Geometry,
+): Promise<CaseResult> {
+  const predictionFile = path.join(job.outputFolder, caseId + job.fileEnding)
+  const referenceFile = path.join(job.referenceFolder, caseId + job.fileEnding)
+  await writeSegmentation(predictionFile, segmentation.labels, segmentation.shape, geometry)
+  const reference = await readSegmentation(referenceFile, { reader: job.reader })
+  if (reference.labels.length !== segmentation.labels.length) {
+    throw new VoxgradError(
+      'ERR_DATASET',
+      `${referenceFile}: expected the grid of the preprocessed case, ${segmentation.shape.join(' x ')} voxels, found ${reference.shape.join(' x ')}; preprocess the dataset again`,
+    )
+  }
+  return {
+    metrics: caseMetrics(segmentation.labels, reference.labels, job.foregroundLabels),
+    predictionFile,
+    referenceFile,
+  }
+}

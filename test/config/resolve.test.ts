@@ -1,0 +1,90 @@
+// The engine's numbers from plans: against nnU-Net's own rules (goldens) and its documented examples.
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import {
+  deepSupervisionWeights,
+  initialPatchSize,
+  resolveTrainerConfig,
+  spatialRules,
+  type TrainableConfiguration,
+} from '../../src/config/resolve.js'
+import { trainOptionsSchema } from '../../src/config/schema.js'
+import { makeArchitecture } from '../../src/plan/architecture.js'
+
+interface SpatialGolden {
+  patch: number[]
+  rotation: [number, number]
+  dummy2d: boolean
+  initial: number[]
+  mirror: number[]
+}
+const goldens = JSON.parse(readFileSync(new URL('../goldens/training_rules.json', import.meta.url), 'utf8')) as {
+  spatial: SpatialGolden[]
+  deep_supervision: number[][]
+}
+
+test.each(goldens.spatial)('rotation, dummy 2D, mirroring and patch to cut of $patch', (golden) => {
+  const rules = spatialRules(golden.patch)
+  expect(rules.dummy2d).toBe(golden.dummy2d)
+  expect(rules.mirrorAxes).toEqual(golden.mirror)
+  expect(rules.rotationRange[0]).toBeCloseTo(golden.rotation[0], 12)
+  expect(rules.rotationRange[1]).toBeCloseTo(golden.rotation[1], 12)
+  expect(initialPatchSize(golden.patch, rules.rotationRange, rules.dummy2d)).toEqual(golden.initial)
+})
+
+test.each(goldens.deep_supervision)('deep-supervision weights of %j', (...golden) => {
+  const weights = deepSupervisionWeights(golden.length)
+  for (const [i, weight] of golden.entries()) expect(weights[i]).toBeCloseTo(weight, 15)
+})
+
+test('two stages have one output of weight 1', () => {
+  expect(deepSupervisionWeights(1)).toEqual([1])
+})
+
+const configuration: TrainableConfiguration = {
+  batch_size: 7,
+  patch_size: [40, 56, 40],
+  use_mask_for_norm: [false],
+  batch_dice: true,
+  architecture: makeArchitecture('PlainConvUNet', {
+    featuresPerStage: [32, 64, 128],
+    kernelSizes: [3, 3, 3].map((k) => [k, k, k]),
+    strides: [1, 2, 2].map((s) => [s, s, s]),
+    convsPerStage: [2, 2, 2],
+    convsPerStageDecoder: [2, 2],
+  }),
+}
+const dataset = { channels: 1, foregroundLabels: [1, 2] }
+const options = (input = {}) =>
+  trainOptionsSchema.parse({ dataset: 4, configuration: '3d_fullres', fold: 0, threads: 3, ...input })
+
+test('a plan becomes the whole configuration of the engine', () => {
+  const config = resolveTrainerConfig(configuration, dataset, options())
+  expect(config).toMatchObject({
+    device: 'cpu',
+    threads: 3,
+    precision: 'float32',
+    batchSize: 7,
+    initialPatchSize: [73, 80, 64],
+    oversampleForeground: 0.33,
+    network: { architecture: 'PlainConvUNet', dimensions: 3, inputChannels: 1, outputChannels: 3, negativeSlope: 0.01 },
+    loss: { batchDice: true, smooth: 1e-5, deepSupervisionWeights: [1, 0] },
+    optimizer: { momentum: 0.99, nesterov: true, weightDecay: 3e-5, clipNorm: 12 },
+    augmentation: { enabled: true, dummy2d: false, mirrorAxes: [0, 1, 2], maskImage: [false] },
+  })
+})
+
+test('without augmentation nothing more than the patch is cut, and nothing is mirrored', () => {
+  const config = resolveTrainerConfig(configuration, dataset, options({ augmentation: { preset: 'none' } }))
+  expect(config.initialPatchSize).toEqual(configuration.patch_size)
+  expect(config.augmentation).toMatchObject({ enabled: false, mirrorAxes: [] })
+})
+
+test('a network that the engine does not have is refused with every fault', () => {
+  const architecture = structuredClone(configuration.architecture)
+  architecture.network_class_name = 'networks.Swin'
+  architecture.arch_kwargs.norm_op = 'torch.nn.BatchNorm3d'
+  expect(() => resolveTrainerConfig({ ...configuration, architecture }, dataset, options())).toThrow(
+    /network_class_name: expected PlainConvUNet, found networks.Swin\n.*norm_op: expected InstanceNorm/,
+  )
+})
