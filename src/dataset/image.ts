@@ -55,10 +55,19 @@ export function readerFor(dataset: {
   }
   const fixed = dataset.overwriteImageReaderWriter
   if (fixed === undefined) return ending === '.nii' ? 'NibabelIO' : 'SimpleITKIO'
-  if (fixed === 'SimpleITKIO' || fixed === 'NibabelIO') return fixed
+  return supportedReader(fixed, 'overwrite_image_reader_writer of dataset.json')
+}
+
+/**
+ * Checks the name of a reader: the plans' image_reader_writer, or that of dataset.json.
+ * @param origin what names it, for the message
+ * @throws VoxgradError ERR_DATASET for one that is not supported
+ */
+export function supportedReader(name: string, origin: string): ReaderName {
+  if (name === 'SimpleITKIO' || name === 'NibabelIO') return name
   throw new VoxgradError(
     'ERR_DATASET',
-    `dataset.json: overwrite_image_reader_writer "${fixed}" is not supported yet, SimpleITKIO and NibabelIO are; remove the entry to choose by file ending.`,
+    `${origin}: "${name}" is not supported yet, SimpleITKIO and NibabelIO are. Convert the images to NIfTI.`,
   )
 }
 

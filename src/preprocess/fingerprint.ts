@@ -1,7 +1,7 @@
 // The dataset fingerprint: what planning needs to know of the training images.
 import { type CasePoolOptions, forEachCase } from '../case-pool.js'
 import type { DatasetJson } from '../dataset/dataset-json.js'
-import { bytesToRead, listCases } from '../dataset/raw.js'
+import { bytesToRead, listCases, readerOfCases } from '../dataset/raw.js'
 import { native } from '../native/load.js'
 import type { Fingerprint } from '../plan/plans.js'
 import { readTrainingCase, requireFiles } from './read-case.js'
@@ -23,13 +23,14 @@ export async function extractFingerprint(
 ): Promise<Fingerprint> {
   const cases = listCases(rawFolder, datasetJson)
   requireFiles(cases)
+  const reader = await readerOfCases(datasetJson, cases)
   const samples = Math.floor(totalSamples / cases.length)
   const channels = datasetJson.channels.length
   const bytesOfDraws = 4 * channels * samples
   const found = await forEachCase(
     cases,
     async (rawCase) => {
-      const { image, spacing, segmentation } = await readTrainingCase(rawCase, channels)
+      const { image, spacing, segmentation } = await readTrainingCase(rawCase, channels, reader)
       return { spacing, ...(await native().fingerprintCase({ image, segmentation, samples })) }
     },
     (rawCase) => bytesToRead(rawCase) + bytesOfDraws,

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { type CasePoolOptions, forEachCase } from '../case-pool.js'
 import { type Folders, findDataset } from '../config/folders.js'
 import { type DatasetJson, readDatasetJson } from '../dataset/dataset-json.js'
+import { type ReaderName, supportedReader } from '../dataset/image.js'
 import { bytesToRead, listCases, type RawCase } from '../dataset/raw.js'
 import { readOrWriteSplits } from '../dataset/splits.js'
 import { VoxgradError } from '../errors.js'
@@ -56,7 +57,9 @@ export async function preprocess(options: PreprocessOptions): Promise<Preprocess
   const { name } = findDataset(folders, options.dataset)
   const rawFolder = path.join(folders.raw, name)
   const datasetFolder = path.join(folders.preprocessed, name)
-  const plans = await readPlans(path.join(datasetFolder, `${options.plans ?? 'nnUNetPlans'}.json`))
+  const plansFile = path.join(datasetFolder, `${options.plans ?? 'nnUNetPlans'}.json`)
+  const plans = await readPlans(plansFile)
+  const reader = supportedReader(plans.image_reader_writer, plansFile)
   const datasetJson = await readDatasetJson(path.join(rawFolder, 'dataset.json'))
   const chosen =
     options.configurations ?? defaultConfigurations.filter((one) => Object.hasOwn(plans.configurations, one))
@@ -67,7 +70,7 @@ export async function preprocess(options: PreprocessOptions): Promise<Preprocess
 
   try {
     for (const { unfinished } of targets) await makeEmptyFolder(unfinished)
-    await forEachCase(cases, (rawCase) => preprocessCase(rawCase, datasetJson, targets), bytesOf, options)
+    await forEachCase(cases, (rawCase) => preprocessCase(rawCase, datasetJson, reader, targets), bytesOf, options)
     await copyLabels(cases, path.join(datasetFolder, 'gt_segmentations'), datasetJson.fileEnding)
     for (const target of targets) await putInPlace(target)
   } catch (error) {
@@ -106,9 +109,18 @@ function makeTargets(plans: Plans, chosen: string[], datasetFolder: string, data
   return [...targets.values()]
 }
 
-async function preprocessCase(rawCase: RawCase, datasetJson: DatasetJson, targets: Target[]): Promise<void> {
+async function preprocessCase(
+  rawCase: RawCase,
+  datasetJson: DatasetJson,
+  reader: ReaderName,
+  targets: Target[],
+): Promise<void> {
   const { caseId } = rawCase
-  const { image, spacing, segmentation, geometry } = await readTrainingCase(rawCase, datasetJson.channels.length)
+  const { image, spacing, segmentation, geometry } = await readTrainingCase(
+    rawCase,
+    datasetJson.channels.length,
+    reader,
+  )
   for (const { plan, configuration, unfinished } of targets) {
     await native().preprocessToFolder({
       image,

@@ -1,6 +1,6 @@
 // A training case in memory: image and label on one grid.
 import { statSync } from 'node:fs'
-import { type CaseImage, readCaseImages, readSegmentation } from '../dataset/image.js'
+import { type CaseImage, type ReaderName, readCaseImages, readSegmentation } from '../dataset/image.js'
 import type { RawCase } from '../dataset/raw.js'
 import { VoxgradError } from '../errors.js'
 
@@ -12,15 +12,16 @@ export interface TrainingCase extends CaseImage {
 /**
  * Reads images and label of a case and checks that they fit.
  * @param channels how many the dataset has
+ * @param reader the plans' image_reader_writer
  * @throws VoxgradError ERR_DATASET, naming the file
  */
-export async function readTrainingCase(rawCase: RawCase, channels: number): Promise<TrainingCase> {
+export async function readTrainingCase(rawCase: RawCase, channels: number, reader: ReaderName): Promise<TrainingCase> {
   if (rawCase.label === undefined) {
     throw new VoxgradError('ERR_DATASET', 'expected a label file, found images alone; add the label to labelsTr')
   }
   const [images, label] = await Promise.all([
-    readCaseImages(rawCase.images, rawCase.caseId),
-    readSegmentation(rawCase.label),
+    readCaseImages(rawCase.images, rawCase.caseId, { reader }),
+    readSegmentation(rawCase.label, { reader }),
   ])
   const [found, ...extents] = images.image.shape
   if (found !== channels) {
