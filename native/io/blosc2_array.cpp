@@ -3,6 +3,7 @@
 
 #include <ATen/ops/empty.h>
 #include <b2nd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -29,7 +30,6 @@ constexpr size_t chunk_filters_at = 16;
 constexpr size_t chunk_header_length = 32;
 // A constant chunk of 6 MiB (nnU-Net's largest) takes 32 bytes: the highest honest ratio is about 200 000.
 constexpr uint64_t largest_ratio = 1 << 18;
-constexpr int64_t largest_array_bytes = int64_t{1} << 38;
 
 struct FreeChunkStore {
   void operator()(blosc2_schunk* store) const { blosc2_schunk_free(store); }
@@ -100,11 +100,9 @@ void check_frame_header(const std::string& path, const std::string& bytes) {
   }
   const int codec = bytes[frame_codec_at] & 0xf;
   if (codec > BLOSC_ZSTD || codec == 3) refuse(path, "it uses the unknown codec " + std::to_string(codec));
-  for (size_t i = 0; i < 8; ++i) {
+  for (size_t i = 0; i < BLOSC2_MAX_FILTERS; ++i) {
     const uint8_t filter = bytes[frame_filters_at + 1 + i];
-    if (i < BLOSC2_MAX_FILTERS && !filter_is_known(filter)) {
-      refuse(path, "it uses the unknown filter " + std::to_string(filter));
-    }
+    if (!filter_is_known(filter)) refuse(path, "it uses the unknown filter " + std::to_string(filter));
   }
   const size_t offsets_at = header_length + compressed_bytes;
   if (offsets_at + chunk_header_length <= bytes.size()) {
@@ -123,7 +121,7 @@ at::ScalarType check_array(const std::string& path, const b2nd_array_t& array, u
   const int64_t element_bytes = static_cast<int64_t>(c10::elementSize(*type));
   if (array.sc->typesize != element_bytes) refuse(path, "its element size does not fit its element type");
 
-  const uint64_t limit = std::min<uint64_t>(file_bytes * largest_ratio, largest_array_bytes);
+  const uint64_t limit = file_bytes * largest_ratio;
   uint64_t bytes = element_bytes, chunk_bytes = element_bytes, chunks = 1;
   for (int i = 0; i < array.ndim; ++i) {
     const int64_t extent = array.shape[i], chunk = array.chunkshape[i], block = array.blockshape[i];
@@ -135,6 +133,11 @@ at::ScalarType check_array(const std::string& path, const b2nd_array_t& array, u
     }
     bytes *= uint64_t(extent);
     chunk_bytes *= padded;
+  }
+  const uint64_t memory = uint64_t(sysconf(_SC_PHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
+  if (bytes > memory) {
+    throw Failure("ERR_OUT_OF_MEMORY", path + " holds " + std::to_string(bytes) + " bytes of data, this machine has " +
+                                           std::to_string(memory) + " bytes of memory");
   }
   if (uint64_t(array.sc->chunksize) != chunk_bytes || uint64_t(array.sc->nchunks) != chunks) {
     refuse(path, "its chunks do not fit its shape");

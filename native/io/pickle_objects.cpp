@@ -5,9 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 
-#include "failure.h"
 
 namespace voxgrad::io::pickle {
 
@@ -30,8 +28,6 @@ constexpr std::string_view allowed_globals[] = {
     "torch._utils._rebuild_tensor_v2",
     "torch._utils._rebuild_parameter",
 };
-
-[[noreturn]] void refuse(const std::string& reason) { throw Failure("ERR_FORMAT", reason); }
 
 template <class T>
 T& expect(Reference object, const char* expected) {
@@ -121,10 +117,9 @@ void Objects::check_room() const {
 }
 
 Reference Objects::global(const std::string& module, const std::string& name) {
-  std::string full = module + "." + name;
   // NumPy 2 renamed numpy.core; protocol 2 says __builtin__ for builtins.
-  if (full.starts_with("numpy._core.")) full = "numpy.core." + full.substr(12);
-  if (full.starts_with("__builtin__.")) full = "builtins." + full.substr(12);
+  std::string full = (module == "__builtin__" ? std::string("builtins") : module) + "." + name;
+  if (full.starts_with("numpy._core.")) full.erase(full.find('_'), 1);
   const bool is_allowed =
       std::find(std::begin(allowed_globals), std::end(allowed_globals), full) != std::end(allowed_globals) ||
       (module == "torch" && type_of_storage_name(name));

@@ -60,8 +60,14 @@ struct Object {
       data;
 };
 
+/// Why a pickle is not read; read_pickle makes a Failure of it, with file and position.
+struct Refusal {
+  std::string reason;
+};
+[[noreturn]] inline void refuse(std::string reason) { throw Refusal{std::move(reason)}; }
+
 /// Owns all objects of one pickle, so that cycles and deep nesting need no care when they are freed. Its functions throw
-/// Failure(ERR_FORMAT) with the bare reason; the reader adds file and position.
+/// Refusal.
 class Objects {
  public:
   explicit Objects(const StorageReader& storage) : storage_(storage) {}
@@ -91,8 +97,8 @@ class Objects {
   std::deque<Object> objects_;
 };
 
-/// The tree of values below `root`. Throws Failure(ERR_FORMAT) on cycles, on nesting deeper than 100, and if shared
-/// parts make the tree much larger than the pickle's `pickle_bytes`.
+/// The tree of values below `root`. Throws Refusal on cycles, on nesting deeper than 100, and if shared parts make the
+/// tree much larger than the pickle's `pickle_bytes`.
 Value to_value(Reference root, size_t pickle_bytes);
 
 }  // namespace voxgrad::io::pickle

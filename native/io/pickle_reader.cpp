@@ -15,8 +15,6 @@ namespace {
 
 using namespace pickle;
 
-[[noreturn]] void refuse(const std::string& reason) { throw Failure("ERR_FORMAT", reason); }
-
 class Machine {
  public:
   Machine(std::string_view bytes, const StorageReader& storage) : bytes_(bytes), objects_(storage) {}
@@ -324,9 +322,9 @@ Value read_pickle(std::string_view bytes, const std::string& origin, const Stora
   Machine machine(bytes, storage);
   try {
     return pickle::to_value(machine.run(), bytes.size());
-  } catch (const Failure& failure) {
-    throw Failure(failure.code(), "cannot read " + origin + " (pickle, byte " + std::to_string(machine.position()) +
-                                      "): " + failure.what());
+  } catch (const pickle::Refusal& refusal) {
+    throw Failure("ERR_FORMAT", "cannot read " + origin + " (pickle, byte " + std::to_string(machine.position()) +
+                                    "): " + refusal.reason);
   }
 }
 

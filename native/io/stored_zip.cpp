@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 
 #include "failure.h"
 #include "io/crc32.h"
@@ -72,6 +71,7 @@ ZipReader::ZipReader(const std::string& path) : file_(path) {
 
   const std::string central = read_part(file_, directory.at, directory.bytes);
   size_t at = 0;
+  uint64_t total_bytes = 0;
   for (uint64_t i = 0; i < directory.entries; ++i) {
     if (central.size() - at < central_bytes || number_at(central, at, 4) != central_signature) {
       refuse("has a damaged table of contents");
@@ -101,7 +101,8 @@ ZipReader::ZipReader(const std::string& path) : file_(path) {
     if (method != 0 || (flags & 1) != 0 || stored_bytes != entry.size) {
       refuse("holds the record " + entry.name + " in compressed or encrypted form, which torch.save does not write");
     }
-    if (entry.size > file_.size()) refuse("is truncated: its record " + entry.name + " is larger than the file");
+    if (entry.size > file_.size() - total_bytes) refuse("is truncated: its records are larger than the file");
+    total_bytes += entry.size;
     entries_.push_back(std::move(entry));
     at = extra_end + comment_bytes;
   }

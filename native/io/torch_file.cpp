@@ -3,7 +3,6 @@
 
 #include <ATen/ops/empty.h>
 
-#include <limits>
 #include <map>
 #include <set>
 

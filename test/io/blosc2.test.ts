@@ -1,0 +1,125 @@
+// Blosc2 arrays: nnU-Net's files read here, ours read by nnU-Net, and damaged ones.
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { native } from '../../src/native/load.js'
+import { failureOf, golden, peerPython, runPython, temporaryFolder } from './support.js'
+
+const folder = temporaryFolder()
+const expected = JSON.parse(readFileSync(golden('expected.json'), 'utf8'))
+const image = { data: Float32Array.from(expected.image as number[]), shape: [2, 5, 9, 12] }
+const labels = { data: Int16Array.from(expected.labels as number[]), shape: [1, 5, 9, 12] }
+
+test('reads what nnU-Net wrote', async () => {
+  expect(await native().readBlosc2(golden('case.b2nd'))).toEqual(image)
+  expect(await native().readBlosc2(golden('case_seg.b2nd'))).toEqual(labels)
+})
+
+test("reads Blosc2's default compression", async () => {
+  const data = Uint8Array.from({ length: 60 }, (_, i) => i % 7)
+  expect(await native().readBlosc2(golden('default.b2nd'))).toEqual({ data, shape: [3, 4, 5] })
+})
+
+test('chooses chunks and blocks as nnU-Net does', () => {
+  for (const { shape, patch, bytes, chunks, blocks } of expected.layouts) {
+    const [layout] = native().callOp('blosc2_layout', [shape, patch, bytes])
+    expect(Array.from(layout?.data ?? [], Number), JSON.stringify({ shape, patch, bytes })).toEqual([
+      ...chunks,
+      ...blocks,
+    ])
+  }
+})
+
+describe('writing', () => {
+  const write = (array: typeof image | typeof labels, name: string) => {
+    const file = path.join(folder, name)
+    return { file, copy: native().callOp('write_blosc2', [array, file, [4, 4, 4]])[0] }
+  }
+
+  test('comes back equal', () => {
+    expect(write(image, 'image.b2nd').copy).toEqual(image)
+    expect(write(labels, 'labels.b2nd').copy).toEqual(labels)
+  })
+
+  test("writes nnU-Net's bytes", () => {
+    expect(readFileSync(write(image, 'case.b2nd').file).equals(readFileSync(golden('case.b2nd')))).toBe(true)
+    expect(readFileSync(write(labels, 'case_seg.b2nd').file).equals(readFileSync(golden('case_seg.b2nd')))).toBe(true)
+  })
+
+  const python = peerPython()
+  test.skipIf(python === undefined)('nnU-Net reads it', () => {
+    write(image, 'case.b2nd')
+    write(labels, 'case_seg.b2nd')
+    native().callOp('rewrite_pickle', [golden('case_4.pkl'), path.join(folder, 'case.pkl')])
+    const program = `
+import sys, blosc2, numpy
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+image, labels, _, properties = nnUNetDatasetBlosc2(sys.argv[1], ['case']).load_case('case')
+for ours, name in ((image, 'case'), (labels, 'case_seg')):
+    theirs = blosc2.open(f'{sys.argv[2]}/{name}.b2nd', mode='r')
+    assert numpy.array_equal(ours[:], theirs[:]) and ours.dtype == theirs.dtype
+    assert (ours.chunks, ours.blocks) == (theirs.chunks, theirs.blocks)
+    assert ours.schunk.cparams.filters == theirs.schunk.cparams.filters
+assert properties['shape_before_cropping'] == (5, 6, 7)
+print('equal')`
+    expect(runPython(python as string, program, folder, path.dirname(golden('case.b2nd')))).toBe('equal\n')
+  })
+})
+
+test('many reads at once', async () => {
+  const reads = Array.from({ length: 64 }, (_, i) =>
+    native().readBlosc2(golden(i % 2 === 0 ? 'case.b2nd' : 'case_seg.b2nd')),
+  )
+  const results = await Promise.all(reads)
+  results.forEach((result, i) => {
+    expect(result).toEqual(i % 2 === 0 ? image : labels)
+  })
+})
+
+describe('damaged and foreign files', () => {
+  const file = path.join(folder, 'damaged.b2nd')
+  const readBytes = (content: Uint8Array) => {
+    writeFileSync(file, content)
+    return native().readBlosc2(file)
+  }
+  const names = ['case.b2nd', 'case_seg.b2nd', 'default.b2nd']
+
+  test.each(names)('every truncation of %s is refused', async (name) => {
+    const bytes = readFileSync(golden(name))
+    for (let length = 0; length < bytes.length; length += length < 400 ? 1 : 7) {
+      const error = await failureOf(() => readBytes(bytes.subarray(0, length)))
+      expect(error.code).toBe('ERR_FORMAT')
+      expect(error.message).toContain(file)
+    }
+  })
+
+  test.each(names)('no flipped bit of %s does harm', async (name) => {
+    const bytes = readFileSync(golden(name))
+    for (let bit = 0; bit < 8 * bytes.length; bit += bit < 8 * 200 ? 1 : 43) {
+      const damaged = Uint8Array.from(bytes)
+      damaged[bit >> 3] = (damaged[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+      // Blosc2 carries no checksum: a flip in the compressed data may go unnoticed.
+      await readBytes(damaged).catch((error) => expect(error.code).toBe('ERR_FORMAT'))
+    }
+  })
+
+  test('a header that says more than a file can hold', async () => {
+    const bytes = Buffer.from(readFileSync(golden('default.b2nd')))
+    const shape = bytes.indexOf(Buffer.from([0xd3, 0, 0, 0, 0, 0, 0, 0, 3]))
+    bytes.writeBigInt64BE(1n << 40n, shape + 1)
+    expect((await failureOf(() => readBytes(bytes))).message).toMatch(/more data than a file of/)
+  })
+
+  test('another format', async () => {
+    expect((await failureOf(() => native().readBlosc2(golden('checkpoint.pth')))).message).toMatch(/Blosc2 header/)
+  })
+
+  test('a case of a dataset by nnU-Net, where one is there', async (context) => {
+    const preprocessed = process.env.nnUNet_preprocessed
+    if (preprocessed === undefined || !existsSync(preprocessed)) return context.skip('nnUNet_preprocessed is not set')
+    const arrays = readdirSync(preprocessed, { recursive: true, encoding: 'utf8' }).filter((name) =>
+      name.endsWith('.b2nd'),
+    )
+    for (const name of arrays) expect((await native().readBlosc2(path.join(preprocessed, name))).shape).toHaveLength(4)
+  })
+})
