@@ -17,18 +17,29 @@ constexpr int deepest_nesting = 100;
 
 at::ScalarType type_of(napi_typedarray_type type, const std::string& where) {
   switch (type) {
-    case napi_int8_array: return at::kChar;
+    case napi_int8_array:
+      return at::kChar;
     case napi_uint8_array:
-    case napi_uint8_clamped_array: return at::kByte;
-    case napi_int16_array: return at::kShort;
-    case napi_uint16_array: return at::kUInt16;
-    case napi_int32_array: return at::kInt;
-    case napi_uint32_array: return at::kUInt32;
-    case napi_float32_array: return at::kFloat;
-    case napi_float64_array: return at::kDouble;
-    case napi_bigint64_array: return at::kLong;
-    case napi_biguint64_array: return at::kUInt64;
-    default: throw Failure("ERR_CONFIG", where + " is a typed array of an unknown kind");
+    case napi_uint8_clamped_array:
+      return at::kByte;
+    case napi_int16_array:
+      return at::kShort;
+    case napi_uint16_array:
+      return at::kUInt16;
+    case napi_int32_array:
+      return at::kInt;
+    case napi_uint32_array:
+      return at::kUInt32;
+    case napi_float32_array:
+      return at::kFloat;
+    case napi_float64_array:
+      return at::kDouble;
+    case napi_bigint64_array:
+      return at::kLong;
+    case napi_biguint64_array:
+      return at::kUInt64;
+    default:
+      throw Failure("ERR_CONFIG", where + " is a typed array of an unknown kind");
   }
 }
 
@@ -144,24 +155,36 @@ Napi::Value typed_array(Napi::Env env, const at::Tensor& tensor) {
   const size_t bytes = tensor.nbytes(), count = static_cast<size_t>(tensor.numel());
   if (count == 0) return Array::New(env, 0);
   auto* owner = new at::Tensor(tensor);
-  auto buffer = Napi::ArrayBuffer::New(env, owner->mutable_data_ptr(), bytes, [owner](Napi::Env, void*) { delete owner; });
+  auto buffer =
+      Napi::ArrayBuffer::New(env, owner->mutable_data_ptr(), bytes, [owner](Napi::Env, void*) { delete owner; });
   return Array::New(env, count, buffer, 0);
 }
 
 Napi::Value elements(Napi::Env env, const at::Tensor& tensor) {
   switch (tensor.scalar_type()) {
-    case at::kFloat: return typed_array<Napi::Float32Array>(env, tensor);
-    case at::kDouble: return typed_array<Napi::Float64Array>(env, tensor);
-    case at::kChar: return typed_array<Napi::Int8Array>(env, tensor);
+    case at::kFloat:
+      return typed_array<Napi::Float32Array>(env, tensor);
+    case at::kDouble:
+      return typed_array<Napi::Float64Array>(env, tensor);
+    case at::kChar:
+      return typed_array<Napi::Int8Array>(env, tensor);
     case at::kBool:
-    case at::kByte: return typed_array<Napi::Uint8Array>(env, tensor);
-    case at::kShort: return typed_array<Napi::Int16Array>(env, tensor);
-    case at::kUInt16: return typed_array<Napi::Uint16Array>(env, tensor);
-    case at::kInt: return typed_array<Napi::Int32Array>(env, tensor);
-    case at::kUInt32: return typed_array<Napi::Uint32Array>(env, tensor);
-    case at::kLong: return typed_array<Napi::BigInt64Array>(env, tensor);
-    case at::kUInt64: return typed_array<Napi::BigUint64Array>(env, tensor);
-    default: return typed_array<Napi::Float32Array>(env, tensor.to(at::kFloat));
+    case at::kByte:
+      return typed_array<Napi::Uint8Array>(env, tensor);
+    case at::kShort:
+      return typed_array<Napi::Int16Array>(env, tensor);
+    case at::kUInt16:
+      return typed_array<Napi::Uint16Array>(env, tensor);
+    case at::kInt:
+      return typed_array<Napi::Int32Array>(env, tensor);
+    case at::kUInt32:
+      return typed_array<Napi::Uint32Array>(env, tensor);
+    case at::kLong:
+      return typed_array<Napi::BigInt64Array>(env, tensor);
+    case at::kUInt64:
+      return typed_array<Napi::BigUint64Array>(env, tensor);
+    default:
+      return typed_array<Napi::Float32Array>(env, tensor.to(at::kFloat));
   }
 }
 

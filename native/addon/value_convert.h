@@ -16,8 +16,8 @@ io::Value to_value(const Napi::Value& value);
 /// bigints.
 Napi::Value to_js(Napi::Env env, const io::Value& value);
 
-/// { data: typed array, shape }, the form of NativeTensor. The array takes over the tensor's memory (the caller must not
-/// write to it any more); only a view of a larger or shared storage is copied.
+/// { data: typed array, shape }, the form of NativeTensor. The array takes over the tensor's memory (the caller must
+/// not write to it any more); only a view of a larger or shared storage is copied.
 Napi::Object tensor_to_js(Napi::Env env, const at::Tensor& tensor);
 
 }  // namespace voxgrad::addon

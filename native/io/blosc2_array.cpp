@@ -10,8 +10,8 @@
 #include <mutex>
 
 #include "failure.h"
-#include "io/files.h"
 #include "io/element_types.h"
+#include "io/files.h"
 
 namespace voxgrad::io {
 
@@ -63,7 +63,8 @@ Integer big_endian(const std::string& bytes, size_t at) {
 
 /// Only built-in codecs and filters: for any other id c-blosc2 looks for a plugin library and loads it.
 bool filter_is_known(uint8_t filter) {
-  return filter == BLOSC_NOFILTER || filter == BLOSC_SHUFFLE || filter == BLOSC_BITSHUFFLE || filter == BLOSC_TRUNC_PREC;
+  return filter == BLOSC_NOFILTER || filter == BLOSC_SHUFFLE || filter == BLOSC_BITSHUFFLE ||
+         filter == BLOSC_TRUNC_PREC;
 }
 
 void check_chunk_header(const std::string& path, const uint8_t* chunk) {
@@ -89,8 +90,8 @@ void check_frame_header(const std::string& path, const std::string& bytes) {
   }
   const uint64_t frame_length = big_endian<uint64_t>(bytes, frame_length_at);
   if (frame_length != bytes.size()) {
-    refuse(path, "its header says " + std::to_string(frame_length) + " bytes, the file has " +
-                     std::to_string(bytes.size()));
+    refuse(path,
+           "its header says " + std::to_string(frame_length) + " bytes, the file has " + std::to_string(bytes.size()));
   }
   const uint64_t header_length = big_endian<uint32_t>(bytes, header_length_at);
   const uint64_t compressed_bytes = big_endian<uint64_t>(bytes, compressed_bytes_at);
@@ -179,13 +180,15 @@ Array compress(const at::Tensor& array, const Blosc2Layout& layout, uint8_t filt
   const std::vector<int64_t> shape = array.sizes().vec();
   const std::vector<int32_t> chunks(layout.chunks.begin(), layout.chunks.end());
   const std::vector<int32_t> blocks(layout.blocks.begin(), layout.blocks.end());
-  const std::string name = (array.element_size() == 1 ? "|" : "<") + *numpy_name_of(array.scalar_type());
+  std::string name(1, array.element_size() == 1 ? '|' : '<');
+  name += *numpy_name_of(array.scalar_type());
   const std::unique_ptr<b2nd_context_t, FreeContext> context(
       b2nd_create_ctx(&storage, static_cast<int8_t>(shape.size()), shape.data(), chunks.data(), blocks.data(),
                       name.c_str(), DTYPE_NUMPY_FORMAT, nullptr, 0));
   b2nd_array_t* result = nullptr;
   if (!context || b2nd_from_cbuffer(context.get(), &result, array.const_data_ptr(), int64_t(array.nbytes())) < 0) {
-    throw Failure("ERR_INTERNAL", "c-blosc2 could not compress an array of " + std::to_string(array.nbytes()) + " bytes");
+    throw Failure("ERR_INTERNAL",
+                  "c-blosc2 could not compress an array of " + std::to_string(array.nbytes()) + " bytes");
   }
   return Array(result);
 }
@@ -218,7 +221,8 @@ at::Tensor read_blosc2(const std::string& path) {
       blosc2_schunk_from_buffer(reinterpret_cast<uint8_t*>(bytes.data()), static_cast<int64_t>(bytes.size()), false));
   if (!store) refuse(path, "its header or its table of chunks is damaged");
   b2nd_array_t* opened = nullptr;
-  if (b2nd_from_schunk(store.get(), &opened) < 0 || opened == nullptr) refuse(path, "its description of the shape is damaged");
+  if (b2nd_from_schunk(store.get(), &opened) < 0 || opened == nullptr)
+    refuse(path, "its description of the shape is damaged");
   store.release();
   const Array array(opened);
   const at::ScalarType type = check_array(path, *array, bytes.size());
@@ -236,7 +240,8 @@ void write_blosc2(const std::string& path, const at::Tensor& array, const Blosc2
   const size_t axes = static_cast<size_t>(values.dim());
   if (!numpy_name_of(values.scalar_type()) || axes == 0 || axes > B2ND_MAX_DIM || layout.chunks.size() != axes ||
       layout.blocks.size() != axes || values.numel() == 0) {
-    throw Failure("ERR_INTERNAL", "cannot write " + path + ": an array of numbers with one chunk and block extent per " +
+    throw Failure("ERR_INTERNAL", "cannot write " + path +
+                                      ": an array of numbers with one chunk and block extent per " +
                                       "axis is needed, found " + std::to_string(axes) + " axes, " +
                                       std::to_string(layout.chunks.size()) + " chunk extents");
   }

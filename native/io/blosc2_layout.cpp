@@ -65,7 +65,8 @@ Blosc2Layout blosc2_layout(const std::vector<int64_t>& shape, const std::vector<
   const auto is_positive = [](int64_t extent) { return extent > 0; };
   if (shape.size() != 4 || (patch.size() != 2 && patch.size() != 3) || element_bytes <= 0 ||
       !std::all_of(shape.begin(), shape.end(), is_positive) || !std::all_of(patch.begin(), patch.end(), is_positive)) {
-    throw Failure("ERR_CONFIG", "a Blosc2 layout needs a shape (c, z, y, x) and a patch of 2 or 3 extents, all positive");
+    throw Failure("ERR_CONFIG",
+                  "a Blosc2 layout needs a shape (c, z, y, x) and a patch of 2 or 3 extents, all positive");
   }
   Extents spatial_patch{1, 1, 1}, image, target, block;
   std::copy(patch.rbegin(), patch.rend(), spatial_patch.rbegin());

@@ -36,9 +36,9 @@ uint32_t crc32(uint32_t checksum, const void* bytes, size_t count) {
     std::memcpy(&low, next, 4);
     std::memcpy(&high, next + 4, 4);
     low ^= value;
-    value = tables[7][low & 0xff] ^ tables[6][(low >> 8) & 0xff] ^ tables[5][(low >> 16) & 0xff] ^ tables[4][low >> 24] ^
-            tables[3][high & 0xff] ^ tables[2][(high >> 8) & 0xff] ^ tables[1][(high >> 16) & 0xff] ^
-            tables[0][high >> 24];
+    value = tables[7][low & 0xff] ^ tables[6][(low >> 8) & 0xff] ^ tables[5][(low >> 16) & 0xff] ^
+            tables[4][low >> 24] ^ tables[3][high & 0xff] ^ tables[2][(high >> 8) & 0xff] ^
+            tables[1][(high >> 16) & 0xff] ^ tables[0][high >> 24];
   }
   for (; count > 0; --count, ++next) value = (value >> 8) ^ tables[0][(value ^ *next) & 0xff];
   return ~value;

@@ -10,7 +10,8 @@
 
 namespace voxgrad::io {
 
-/// Finds the bytes of a torch storage: (dtype name such as "FloatStorage", key such as "3", element count) -> 1-D tensor.
+/// Finds the bytes of a torch storage: (dtype name such as "FloatStorage", key such as "3", element count) -> 1-D
+/// tensor.
 using StorageReader = std::function<at::Tensor(const std::string& storage_type, const std::string& key, int64_t count)>;
 /// Stores a tensor's storage and returns its key.
 using StorageWriter = std::function<std::string(const at::Tensor& tensor)>;

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstring>
 
-
 namespace voxgrad::io::pickle {
 
 namespace {
@@ -177,7 +176,8 @@ Reference Objects::call(Reference function, Reference arguments) {
   const std::string& name = expect<Global>(function, "a function").name;
   const std::vector<Reference>& items = tuple_items(arguments);
   const auto need = [&](size_t least, size_t most) {
-    if (items.size() < least || items.size() > most) refuse(name + " with " + std::to_string(items.size()) + " arguments");
+    if (items.size() < least || items.size() > most)
+      refuse(name + " with " + std::to_string(items.size()) + " arguments");
   };
   if (name == "collections.OrderedDict") {
     need(0, 0);
@@ -185,7 +185,8 @@ Reference Objects::call(Reference function, Reference arguments) {
   }
   if (name == "_codecs.encode") {
     need(2, 2);
-    if (expect<Text>(items[1], "a codec's name").text != "latin1") refuse("_codecs.encode with another codec than latin1");
+    if (expect<Text>(items[1], "a codec's name").text != "latin1")
+      refuse("_codecs.encode with another codec than latin1");
     return make(Bytes{latin1_bytes(expect<Text>(items[0], "text").text)});
   }
   if (name == "builtins.bytes") {

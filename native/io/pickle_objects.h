@@ -66,8 +66,8 @@ struct Refusal {
 };
 [[noreturn]] inline void refuse(std::string reason) { throw Refusal{std::move(reason)}; }
 
-/// Owns all objects of one pickle, so that cycles and deep nesting need no care when they are freed. Its functions throw
-/// Refusal.
+/// Owns all objects of one pickle, so that cycles and deep nesting need no care when they are freed. Its functions
+/// throw Refusal.
 class Objects {
  public:
   explicit Objects(const StorageReader& storage) : storage_(storage) {}

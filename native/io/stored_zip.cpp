@@ -162,10 +162,10 @@ namespace {
 /// The fields that local and central headers share, from the version that is needed on. Sizes and position stand in the
 /// zip64 extra field alone, as readers of any size of file expect them.
 void put_common(std::string& bytes, uint32_t checksum, const std::string& name, size_t extra_bytes) {
-  put(bytes, 45, 2);          // version 4.5: zip64
-  put(bytes, 1 << 11, 2);     // names are UTF-8
-  put(bytes, 0, 2);           // stored
-  put(bytes, 0, 2);           // time
+  put(bytes, 45, 2);            // version 4.5: zip64
+  put(bytes, 1 << 11, 2);       // names are UTF-8
+  put(bytes, 0, 2);             // stored
+  put(bytes, 0, 2);             // time
   put(bytes, (1 << 5) | 1, 2);  // 1980-01-01: the same content always gives the same file
   put(bytes, checksum, 4);
   put(bytes, in_zip64, 4);

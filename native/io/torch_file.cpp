@@ -79,8 +79,9 @@ class StorageCollector {
  public:
   /// The tensor's key.
   std::string add(const at::Tensor& tensor) {
-    const auto [entry, is_new] = keys_.try_emplace(
-        {tensor.const_data_ptr(), tensor.scalar_type(), tensor.sizes().vec(), tensor.strides().vec()}, storages_.size());
+    const auto [entry, is_new] =
+        keys_.try_emplace({tensor.const_data_ptr(), tensor.scalar_type(), tensor.sizes().vec(), tensor.strides().vec()},
+                          storages_.size());
     if (is_new) storages_.push_back(tensor.detach().to(at::kCPU).contiguous());
     return std::to_string(entry->second);
   }
