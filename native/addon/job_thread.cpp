@@ -16,14 +16,17 @@ struct JobThread::Outcome {
 JobThread::JobThread(Napi::Env env, std::function<void()> interrupt) : interrupt_(std::move(interrupt)), env_(env) {
   deliver_ = Napi::ThreadSafeFunction::New(env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "voxgrad-trainer", 0, 1);
   deliver_.Unref(env);
-  cleanup_ = env_.AddCleanupHook(+[](JobThread* self) { self->shut_down(); }, this);
+  napi_add_env_cleanup_hook(env_, &JobThread::leave_environment, this);
   thread_ = std::thread([this] { loop(); });
 }
 
 JobThread::~JobThread() {
-  cleanup_.Remove(env_);
+  // Does nothing where the hook has run; node-addon-api's own hook object would free its memory a second time then.
+  napi_remove_env_cleanup_hook(env_, &JobThread::leave_environment, this);
   shut_down();
 }
+
+void JobThread::leave_environment(void* self) { static_cast<JobThread*>(self)->shut_down(); }
 
 void JobThread::shut_down() {
   if (!thread_.joinable()) return;

@@ -47,6 +47,7 @@ class JobThread {
   void loop();
   void post(std::unique_ptr<Job> job);
   void shut_down();
+  static void leave_environment(void* self);
 
   std::function<void()> interrupt_;
   Napi::ThreadSafeFunction deliver_;
@@ -55,7 +56,6 @@ class JobThread {
   std::unique_ptr<Job> next_;
   std::unique_ptr<Job> waiting_close_;
   bool busy_ = false, closed_ = false, leave_ = false;
-  Napi::Env::CleanupHook<void (*)(JobThread*), JobThread> cleanup_;
   Napi::Env env_;
   std::thread thread_;
 };
