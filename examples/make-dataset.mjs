@@ -2,6 +2,7 @@
 //   node examples/make-dataset.mjs RAW_FOLDER [--seed 1] [--cases 24]
 // Every case has its own pose, size, contrast, noise, bias field, extents and voxel size; the same seed gives the same
 // voxels. Also written: 4 images for prediction with their labels (imagesTs, labelsTs).
+import { existsSync } from 'node:fs'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
@@ -59,15 +60,15 @@ function makeStructure(random) {
   const shift = [between(-2, 2), between(-2.5, 2.5), between(-2, 2)]
   const bend = between(3, 7)
   const rise = between(7, 12)
-  const headRadius = between(1.6, 2.4)
-  const bodyRadius = between(3.8, 4.6)
+  const headRadius = between(1.6, 2.6)
+  const bodyRadius = between(4.4, 5.4)
   const points = Array.from({ length: 33 }, (_, i) => {
     const s = i / 32
     const local = [bend * Math.sin(Math.PI * s) - bend / 2, 16 - 32 * s, rise * s ** 1.4 - rise / 2]
     const [x, y, z] = turn.map(
       (row, axis) => size * row.reduce((sum, value, j) => sum + value * local[j], 0) + shift[axis],
     )
-    const radius = size * (bodyRadius - 0.9 * s + headRadius * Math.exp(-(((s - 0.16) / 0.17) ** 2)))
+    const radius = size * (bodyRadius - s + headRadius * Math.exp(-(((s - 0.16) / 0.17) ** 2)))
     return { s, x, y, z, radius }
   })
   return {
@@ -96,17 +97,16 @@ const mix = (below, above, weight) => below + (above - below) * weight
 /** Draws one case. Returns int16 intensities and labels in file order (x fastest) and its grid. */
 function makeCase(random) {
   const between = (low, high) => low + (high - low) * random()
-  const spacing = [between(0.9, 1.1), between(0.9, 1.1), between(0.9, 1.15)].map(
-    (value) => Math.round(value * 100) / 100,
-  )
-  const [nx, ny, nz] = [33, 48, 33].map((extent) => extent + Math.floor(between(0, 5)))
+  const spacing = [between(1, 1.2), between(1, 1.2), between(1.05, 1.25)].map((value) => Math.round(value * 100) / 100)
+  const [nx, ny, nz] = [28, 43, 28].map((extent) => extent + Math.floor(between(0, 5)))
   const structure = makeStructure(random)
   const folds = smoothField(random, 22, 10)
   const texture = smoothField(random, 5, 8)
   const ripple = smoothField(random, 11, 8)
   const bias = smoothField(random, 90, 4)
-  const tissue = { fluid: between(0.1, 0.2), gray: between(0.46, 0.56), white: between(0.8, 0.95) }
-  const ownGray = tissue.gray * between(0.94, 1.06)
+  const tissue = { fluid: between(0.08, 0.16), gray: between(0.54, 0.62), white: between(0.8, 0.95) }
+  // Darker than cortex, the anterior part more so.
+  const ownGray = { anterior: between(0.3, 0.34), posterior: between(0.38, 0.42) }
   const stem = { x: between(14, 17), y: between(2, 8), z: between(-4, 4), radius: between(9, 11) }
   const biasStrength = between(0.05, 0.15)
   const noise = between(0.025, 0.05)
@@ -140,7 +140,8 @@ function makeCase(random) {
           tissue.fluid,
           share(distance - 1.2 - 0.5 * uneven, 1.5 * voxel) * share(0.45 - found.above, 0.5),
         )
-        value = mix(value, ownGray + 0.04 * grain, share(distance, 1.3 * voxel))
+        const own = mix(ownGray.posterior, ownGray.anterior, share(found.s - structure.border, 0.1))
+        value = mix(value, own + 0.03 * grain, share(distance, 1.3 * voxel))
 
         const real = value * Math.exp(biasStrength * bias(x, y, z)) + noise * normalOf(random)
         const imaginary = noise * normalOf(random)
@@ -169,6 +170,7 @@ async function main() {
     throw new Error('usage: node examples/make-dataset.mjs RAW_FOLDER [--seed NUMBER] [--cases NUMBER (5 or more)]')
   }
   const target = path.join(raw, name)
+  if (existsSync(target)) throw new Error(`${target} is already there; remove it first`)
   const unfinished = `${target}.unfinished`
   await rm(unfinished, { recursive: true, force: true })
   await mkdir(unfinished, { recursive: true })
@@ -186,7 +188,6 @@ async function main() {
 try {
   await main()
 } catch (error) {
-  const taken = error.code === 'ENOTEMPTY' || error.code === 'EEXIST'
-  console.error(`make-dataset: ${taken ? `${name} is already there; remove it first` : error.message}`)
+  console.error(`make-dataset: ${error.message}`)
   process.exitCode = 2
 }
