@@ -50,7 +50,7 @@ describe('parseJson', () => {
 
 describe('formatJson', () => {
   test("writes what Python's json.dump with indent 4 writes", () => {
-    const value = { a: [1, Number.NaN], b: { c: 'ä' }, d: [], e: {}, f: undefined }
+    const value = { a: [1, Number.NaN], b: { c: '\u00e4' }, d: [], e: {}, f: undefined }
     expect(formatJson(value)).toBe(
       '{\n    "a": [\n        1,\n        NaN\n    ],\n    "b": {\n        "c": "\\u00e4"\n    },\n    "d": [],\n    "e": {}\n}',
     )
