@@ -37,10 +37,10 @@ export function decodeNpy(bytes: Uint8Array): NpyArray {
   const type = /'descr': '([^']*)'/.exec(header)?.[1] ?? ''
   const dimensions = /'shape': \(([^)]*)\)/.exec(header)?.[1] ?? ''
   const shape = dimensions.split(',').flatMap((text) => (text.trim() === '' ? [] : [Number(text)]))
-  const constructor = types[type]
-  if (!constructor) throw new Error(`npy: type ${type} is not supported`)
+  const TypedArray = types[type]
+  if (!TypedArray) throw new Error(`npy: type ${type} is not supported`)
   if (header.includes("'fortran_order': True") && shape.length > 1) throw new Error('npy: array in Fortran order')
-  return { data: new constructor(bytes.slice(start + length).buffer), shape }
+  return { data: new TypedArray(bytes.slice(start + length).buffer), shape }
 }
 
 /** All arrays of an .npz file by name. */

@@ -10,7 +10,7 @@ std::vector<Case> synthetic_cases(int64_t count, std::array<int64_t, 3> shape, u
   for (int64_t index = 0; index < count; ++index) {
     Draw draw({seed, static_cast<uint64_t>(index), 0}, Purpose::kTrainingCase);
     Case made;
-    made.id = "synthetic_" + std::to_string(index);
+    made.id = std::to_string(index);
     made.shape = shape;
     made.foreground.resize(2);
     at::Tensor image = at::empty({1, shape[0], shape[1], shape[2]}, at::kFloat);

@@ -1,0 +1,29 @@
+// The whole engine on the pretend accelerator: no host read inside a step, no tensor on the wrong device.
+import { spawnSync } from 'node:child_process'
+import { describe, expect, it } from 'vitest'
+
+const program = new URL('../../build/voxgrad_check', import.meta.url).pathname
+
+describe('voxgrad_check', () => {
+  it.each(['cpu', 'pretend'])(
+    'holds on %s',
+    (device) => {
+      const { status, stdout, stderr } = spawnSync(program, [device, '--steps', '60'], { encoding: 'utf8' })
+      expect(stderr).toBe('')
+      expect(stdout).toContain('ok    the loss falls')
+      expect(stdout).toContain('ok    half, save, load, half gives the weights of the whole run: largest difference 0')
+      if (device === 'pretend') {
+        expect(stdout).toContain('ok    host reads in a chunk of 50 training steps: 1\n')
+        expect(stdout).toContain('ok    a tensor left on the host raises: yes')
+      }
+      expect(status).toBe(0)
+    },
+    300_000,
+  )
+
+  it('says which devices there are for one that is not there', () => {
+    const { status, stderr } = spawnSync(program, ['cuda:99'], { encoding: 'utf8' })
+    expect(status).toBe(2)
+    expect(stderr).toMatch(/cuda/i)
+  }, 300_000)
+})
