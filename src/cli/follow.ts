@@ -2,16 +2,42 @@
 import type { Run, RunResult } from '../train/events.js'
 import { type Context, exitResumable } from './context.js'
 import { RunReport } from './run-report.js'
-import { stopOnSignals } from './signals.js'
+import { Interrupted, stopOnSignals } from './signals.js'
 
 /**
  * Follows a run until everything is written. The first Ctrl-C, SIGTERM or closed pipe stops it with a checkpoint; the
  * second Ctrl-C ends the process at once with 130.
  * @throws VoxgradError as run.finished rejects
  */
-export async function follow<Result>(run: Run<Result>, context: Context): Promise<Result> {
+export function follow<Result>(run: Run<Result>, context: Context): Promise<Result> {
+  return showUntilEnd(run, context, () => run.stop(), 'ending after the current step, with a checkpoint')
+}
+
+/**
+ * The same for planning and preprocessing, which leave nothing behind when they are stopped.
+ * @throws Interrupted after a signal, VoxgradError as run.finished rejects
+ */
+export async function followPreparation<Result>(run: Run<Result>, context: Context): Promise<Result> {
+  let isStopped = false
+  const stop = () => {
+    isStopped = true
+    run.stop()
+  }
+  try {
+    return await showUntilEnd(run, context, stop, 'ending after the cases in work')
+  } catch (error) {
+    throw isStopped ? new Interrupted() : error
+  }
+}
+
+async function showUntilEnd<Result>(
+  run: Run<Result>,
+  context: Context,
+  stop: () => void,
+  deed: string,
+): Promise<Result> {
   const report = new RunReport(context)
-  const release = stopOnSignals(() => run.stop(), context.view, 'ending after the current step, with a checkpoint')
+  const release = stopOnSignals(stop, context.view, deed)
   try {
     for await (const event of run) report.show(event)
     return await run.finished

@@ -1,14 +1,13 @@
 // voxgrad plan: the fingerprint and the plans of a dataset.
 import type { Command } from 'commander'
 import { nearest } from '../config/issues.js'
-import { describeFault } from '../dataset/integrity.js'
 import { VoxgradError } from '../errors.js'
-import { plan } from '../plan/plan.js'
+import type { PlanResult } from '../plan/plan.js'
 import { type PresetName, presets } from '../plan/presets.js'
-import { caseProgress } from './case-progress.js'
+import { runInChild } from '../train/child.js'
 import { addCommonFlags, addJobsFlag, type CommonFlags, makeContext, wholeNumber } from './context.js'
+import { followPreparation } from './follow.js'
 import { numberOrText } from './options.js'
-import { abortOnSignals } from './signals.js'
 
 interface PlanFlags extends CommonFlags {
   preset?: string
@@ -34,19 +33,16 @@ export function addPlan(program: Command): void {
     .addHelpText('after', '\nExamples:\n  voxgrad plan 4\n  voxgrad plan Dataset004_Hippocampus --preset tiny')
   addJobsFlag(command)
   addCommonFlags(command, ['raw', 'preprocessed']).action(async (dataset: string, flags: PlanFlags) => {
-    const { view, json, folderOptions } = makeContext(flags)
-    const stages = { check: caseProgress('check', view, json), fingerprint: caseProgress('fingerprint', view, json) }
-    const result = await plan({
-      ...folderOptions,
+    const context = makeContext(flags)
+    const { view, json, folderOptions } = context
+    const options = {
       dataset,
-      signal: abortOnSignals(view),
+      folders: folderOptions,
       preset: presetOf(flags.preset ?? 'default'),
       gpuMemoryGb: flags.gpuMemory === undefined ? undefined : gigabytes(flags.gpuMemory),
       jobs: flags.jobs === undefined ? undefined : wholeNumber('-j', flags.jobs, 1),
-      onProgress: (progress) => stages[progress.stage](progress),
-      onWarning: (fault) => view.warning(describeFault(fault).replace(/^warning: /, '')),
-    })
-    view.close()
+    }
+    const result = await followPreparation(runInChild<PlanResult>({ kind: 'plan', options }), context)
     const { plans, plansFile, fingerprintMade } = result
     json?.write({
       type: 'planned',

@@ -1,9 +1,9 @@
 // voxgrad preprocess: crops, normalizes and resamples the cases of a dataset as its plans say.
 import type { Command } from 'commander'
-import { preprocess } from '../preprocess/preprocess.js'
-import { caseProgress } from './case-progress.js'
+import type { PreprocessResult } from '../preprocess/preprocess.js'
+import { runInChild } from '../train/child.js'
 import { addCommonFlags, addJobsFlag, type CommonFlags, makeContext, wholeNumber } from './context.js'
-import { abortOnSignals } from './signals.js'
+import { followPreparation } from './follow.js'
 
 interface PreprocessFlags extends CommonFlags {
   configuration?: string[]
@@ -31,17 +31,17 @@ export function addPreprocess(program: Command): void {
     )
   addJobsFlag(command)
   addCommonFlags(command, ['raw', 'preprocessed']).action(async (dataset: string, flags: PreprocessFlags) => {
-    const { view, json, folders } = makeContext(flags)
-    const result = await preprocess({
-      signal: abortOnSignals(view),
-      folders,
+    const context = makeContext(flags)
+    const { view, json, folderOptions } = context
+    const options = {
       dataset,
+      folders: folderOptions,
       configurations: flags.configuration?.flatMap((names) => names.split(',')),
       plans: flags.plans,
       jobs: flags.jobs === undefined ? undefined : wholeNumber('-j', flags.jobs, 1),
-      onProgress: caseProgress('preprocess', view, json),
-    })
-    view.close()
+    }
+    const run = runInChild<PreprocessResult>({ kind: 'preprocess', options })
+    const result = await followPreparation(run, context)
     json?.write({ type: 'preprocessed', ...result })
     for (const { configuration, folder } of result.folders)
       view.message(`  ${configuration}: ${result.cases} cases in ${folder}`)

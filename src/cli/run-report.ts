@@ -20,7 +20,6 @@ export class RunReport {
   readonly #now: () => number
   readonly #pace = new Pace()
   #folder = ''
-  #stage = ''
   #secondsLeft: number | null = null
   /** An epoch waits for the events after it, one of which may say that it is the best so far. */
   #waiting: EpochLine | undefined
@@ -42,14 +41,6 @@ export class RunReport {
     if (event.type !== 'checkpoint' && event.type !== 'new_best') this.#flushEpoch()
     switch (event.type) {
       case 'preparing':
-        if (this.#stage !== event.stage) {
-          view.message(
-            event.stage === 'plan'
-              ? 'Planning: this dataset has no plans yet.'
-              : 'Preprocessing: this configuration is not preprocessed yet.',
-          )
-        }
-        this.#stage = event.stage
         view.progress({
           title: event.stage,
           done: event.done,

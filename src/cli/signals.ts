@@ -5,7 +5,11 @@ import type { View } from '../report/view.js'
 const sameSignalMs = 1000
 
 /** Work was ended by a signal before it was complete. */
-export class Interrupted extends Error {}
+export class Interrupted extends Error {
+  constructor() {
+    super('Stopped before the end; what was there before is unchanged.')
+  }
+}
 
 /**
  * Calls `stop` at the first signal; at the second one that counts, the process exits with 130.
@@ -42,7 +46,7 @@ const nameOf = (signal: string): string => (signal === 'SIGINT' ? 'Ctrl-C' : sig
 /** A signal for work that can be aborted; its reason is an Interrupted. */
 export function abortOnSignals(view: View): AbortSignal {
   const controller = new AbortController()
-  const abort = () => controller.abort(new Interrupted('Stopped before the end; what was there before is unchanged.'))
+  const abort = () => controller.abort(new Interrupted())
   stopOnSignals(abort, view, 'ending after the cases in work')
   return controller.signal
 }

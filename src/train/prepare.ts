@@ -13,9 +13,13 @@ import type { JobContext } from './job.js'
 import type { PlanJobOptions, PreprocessJobOptions } from './protocol.js'
 import { listPreprocessedCases } from './setup.js'
 
-/** plan() with its progress and warnings as events. */
-export function planWithEvents({ folders, ...options }: PlanJobOptions, { emit }: JobContext): Promise<PlanResult> {
+/** plan() with its progress and warnings as events; the wish to stop rejects it. */
+export function planWithEvents(
+  { folders, ...options }: PlanJobOptions,
+  { emit, stopping }: JobContext,
+): Promise<PlanResult> {
   return plan({
+    signal: stopping,
     ...options,
     ...folders,
     onProgress: ({ done, total, secondsLeft }) =>
@@ -44,28 +48,30 @@ export function preprocessWithEvents(
  * @throws VoxgradError as plan and preprocess do; ERR_CONFIG if the plans are missing and no preset writes them
  */
 export async function ensurePrepared(options: TrainOptions, context: JobContext): Promise<boolean> {
-  const { emit, stopping } = context
+  try {
+    await makeWhatIsMissing(options, context)
+    return !context.stopping.aborted
+  } catch (error) {
+    if (context.stopping.aborted) return false
+    throw error
+  }
+}
+
+async function makeWhatIsMissing(options: TrainOptions, context: JobContext): Promise<void> {
   const folders = resolveFolders(options.folders)
   const { name } = findDataset(folders, options.dataset)
   const plansFile = path.join(folders.preprocessed, name, `${options.plans}.json`)
   if (!existsSync(plansFile)) {
     const preset = presetOf(options.plans, plansFile)
-    emit({ type: 'log', text: `${name} has no ${options.plans}.json: planning it now.` })
+    context.emit({ type: 'log', text: `${name} has no ${options.plans}.json: planning it now.` })
     await planWithEvents({ dataset: name, folders: options.folders, preset }, context)
   }
-  if (stopping.aborted) return false
   const configuration = resolveConfiguration(await readPlans(plansFile), options.configuration)
   const caseFolder = path.join(folders.preprocessed, name, configuration.data_identifier)
-  if ((await listPreprocessedCases(caseFolder)).length > 0) return true
-  emit({ type: 'log', text: `${name} is not preprocessed for ${options.configuration}: doing it now.` })
+  if ((await listPreprocessedCases(caseFolder)).length > 0) return
+  context.emit({ type: 'log', text: `${name} is not preprocessed for ${options.configuration}: doing it now.` })
   const { plans, configuration: wanted } = options
-  try {
-    await preprocessWithEvents({ dataset: name, folders: options.folders, configurations: [wanted], plans }, context)
-    return true
-  } catch (error) {
-    if (stopping.aborted) return false
-    throw error
-  }
+  await preprocessWithEvents({ dataset: name, folders: options.folders, configurations: [wanted], plans }, context)
 }
 
 function presetOf(plansName: string, plansFile: string): PresetName {

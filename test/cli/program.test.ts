@@ -63,6 +63,7 @@ describe('wrong usage exits with 2 and one message', () => {
     [['train', '77', '3d_fullres', '0'], 'Dataset 77 was not found'],
     [['import', '.', '--id', 'four'], '--id: expected a whole number of at least 1, found "four"'],
     [['plan', '4', '--preset', 'tinny'], '--preset: there is no preset "tinny", did you mean tiny?'],
+    [['resume', 'no/such/run'], 'no/such/run'],
     [['preprocess', '77', '-j', '0'], '-j: expected a whole number of at least 1, found "0"'],
   ])('voxgrad %j', (args, message) => {
     const { code, out, err } = voxgrad(args)
