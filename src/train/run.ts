@@ -258,10 +258,12 @@ class TrainingRun {
 
   private watch<Result>(job: () => Promise<Result>, stopAfterMs?: number): Promise<Result> {
     const begin = performance.now()
+    let shown = -1
     return watch(this.trainer, this.context.stopping, job, {
       ...(stopAfterMs === undefined ? {} : { stopAfterMs }),
       onSnapshot: (snapshot) => {
-        if (snapshot.job !== 'training' && snapshot.job !== 'validation') return
+        if ((snapshot.job !== 'training' && snapshot.job !== 'validation') || snapshot.done === shown) return
+        shown = snapshot.done
         const { epoch, partial } = this.state
         const isTraining = snapshot.job === 'training'
         this.context.emit({

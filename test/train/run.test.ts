@@ -1,0 +1,276 @@
+// Whole runs on the real engine through the package's functions: files, stopping anywhere, resuming bit for bit, prediction.
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readSegmentation } from '../../src/dataset/image.js'
+import { native } from '../../src/native/load.js'
+import type { EpochLine, Run, RunEvent, RunResult } from '../../src/train/events.js'
+import { predict, resume, train, validate } from '../../src/train/jobs.js'
+import type { MetricsLine, RunRecord } from '../../src/train/run-folder.js'
+import { makeSmallDataset, type SmallDataset, smallRun } from './small-dataset.js'
+
+let dataset: SmallDataset
+/** A run that was never stopped. */
+let whole: RunResult
+let wholeEvents: RunEvent[]
+
+beforeAll(async () => {
+  dataset = await makeSmallDataset()
+  ;[whole, wholeEvents] = await follow(train(smallRun(dataset)))
+})
+afterAll(() => rmSync(dataset.root, { recursive: true, force: true }))
+
+async function follow<Result>(
+  run: Run<Result>,
+  onEvent: (event: RunEvent) => void = () => {},
+): Promise<[Result, RunEvent[]]> {
+  const events: RunEvent[] = []
+  for await (const event of run) {
+    events.push(event)
+    onEvent(event)
+  }
+  return [await run.finished, events]
+}
+
+/** Follows a run and stops it some time after its start. */
+function stopAfter(run: Run, ms: number): Promise<[RunResult, RunEvent[]]> {
+  return follow(run, (event) => {
+    if (event.type === 'run_started') setTimeout(() => run.stop(), ms)
+  })
+}
+
+/** Follows a run and stops it at the end of an epoch. */
+function stopAtEpoch(run: Run, epoch: number): Promise<[RunResult, RunEvent[]]> {
+  return follow(run, (event) => {
+    if (event.type === 'epoch' && event.epoch === epoch) run.stop()
+  })
+}
+
+const makeFolder = (folder: string) => {
+  mkdirSync(folder, { recursive: true })
+  return folder
+}
+const folderOf = (name: string) => path.join(dataset.root, name)
+const read = (folder: string, file: string) => readFileSync(path.join(folder, file), 'utf8')
+const metricsOf = (folder: string) =>
+  read(folder, 'metrics.jsonl')
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as MetricsLine)
+const epochsOf = (folder: string) => metricsOf(folder).filter((line): line is EpochLine => line.type === 'epoch')
+const recordOf = (folder: string) => JSON.parse(read(folder, 'run.json')) as RunRecord
+
+/** What training computed, without times: the epoch lines, weights and optimizer. */
+async function outcomeOf(folder: string) {
+  const file = path.join(folder, 'checkpoint_final.pth')
+  const entries = (await native().readTorchFile(file)) as Record<string, unknown>
+  const lines = epochsOf(folder).map(({ seconds, step_ms, memory, ...line }) => line)
+  return { lines, weights: entries.network_weights, optimizer: entries.optimizer_state }
+}
+
+describe('a run that is never stopped', () => {
+  test('plans and preprocesses first, saying so', () => {
+    const texts = wholeEvents.flatMap((event) => (event.type === 'log' ? [event.text] : []))
+    expect(texts[0]).toMatch(/planning it now/)
+    expect(texts[1]).toMatch(/preprocessed for 3d_fullres: doing it now/)
+    const stages = new Set(wholeEvents.flatMap((event) => (event.type === 'preparing' ? [event.stage] : [])))
+    expect([...stages]).toEqual(['plan', 'preprocess'])
+  })
+
+  test('ends with every file where nnU-Net and people look for them', () => {
+    expect(whole).toMatchObject({ status: 'finished', reason: 'completed', epochs: 3, step: 12 })
+    const model = path.join(dataset.folders.results, 'Dataset009_Boxes/voxgrad__nnUNetPlansTiny__3d_fullres')
+    expect(whole.folder).toBe(path.join(model, 'fold_0'))
+    expect(readdirSync(model).sort()).toEqual(['dataset.json', 'dataset_fingerprint.json', 'fold_0', 'plans.json'])
+    expect(readdirSync(whole.folder).sort()).toEqual([
+      'checkpoint_best.pth',
+      'checkpoint_final.pth',
+      'metrics.jsonl',
+      'progress.png',
+      'progress.svg',
+      'run.json',
+      'training_log.txt',
+      'validation',
+    ])
+    expect(recordOf(whole.folder)).toMatchObject({
+      status: 'finished',
+      reason: 'completed',
+      epoch: 3,
+      step: 12,
+      seed: '7',
+    })
+    expect(epochsOf(whole.folder).map(({ epoch, step }) => [epoch, step])).toEqual([
+      [0, 4],
+      [1, 8],
+      [2, 12],
+    ])
+    const log = read(whole.folder, 'training_log.txt')
+    expect(log).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}: Epoch 2 $/m)
+    expect(log).toMatch(/Mean Validation Dice: {2}\d/)
+  })
+
+  test('validates every case of the fold against its reference', async () => {
+    const summary = JSON.parse(read(whole.folder, 'validation/summary.json').replaceAll('NaN', 'null')) as {
+      metric_per_case: { prediction_file: string; reference_file: string; metrics: Record<string, { n_ref: number }> }[]
+    }
+    expect(summary.metric_per_case).toHaveLength(2)
+    for (const { prediction_file, reference_file, metrics } of summary.metric_per_case) {
+      const [prediction, reference] = await Promise.all([
+        readSegmentation(prediction_file),
+        readSegmentation(reference_file),
+      ])
+      expect(prediction.shape).toEqual(reference.shape)
+      expect(metrics['1']?.n_ref).toBe(reference.labels.filter((label) => label === 1).length)
+    }
+  })
+
+  test("keeps nnU-Net's entries in its checkpoint", async () => {
+    const file = path.join(whole.folder, 'checkpoint_final.pth')
+    const entries = (await native().readTorchFile(file)) as {
+      current_epoch: number
+      trainer_name: string
+      inference_allowed_mirroring_axes: number[]
+      logging: Record<string, unknown[]>
+      init_args: { configuration: string; fold: number }
+    }
+    expect(entries).toMatchObject({
+      current_epoch: 3,
+      trainer_name: 'nnUNetTrainer',
+      inference_allowed_mirroring_axes: [0, 1, 2],
+      init_args: { configuration: '3d_fullres', fold: 0 },
+    })
+    expect(Object.values(entries.logging).map((list) => list.length)).toEqual(new Array(8).fill(3))
+  })
+})
+
+describe('a run that is stopped', () => {
+  test('goes on to the same weights, bit for bit, wherever that was', async () => {
+    const run = folderOf('stopped')
+    const stops: number[] = []
+    let [result] = await stopAfter(train(smallRun(dataset, { run })), 60)
+    while (result.status === 'stopped') {
+      expect(recordOf(run)).toMatchObject({ status: 'stopped', reason: 'signal', step: result.step })
+      stops.push(result.step)
+      ;[result] = await stopAfter(resume({ run }), 40 + 17 * stops.length)
+    }
+    expect(stops.some((step) => step % 4 !== 0)).toBe(true)
+    expect(result).toMatchObject({ status: 'finished', step: 12 })
+    expect(await outcomeOf(run)).toEqual(await outcomeOf(whole.folder))
+    expect(result.meanValidationDice).toBe(whole.meanValidationDice)
+  })
+
+  test('by an aborted signal ends before its first step and starts from there', async () => {
+    const run = folderOf('aborted')
+    const [result] = await follow(train(smallRun(dataset, { run }), { signal: AbortSignal.abort() }))
+    expect(result).toMatchObject({ status: 'stopped', step: 0 })
+    const [resumed] = await follow(train(smallRun(dataset, { run, continue: true })))
+    expect(resumed.status).toBe('finished')
+    expect(await outcomeOf(run)).toEqual(await outcomeOf(whole.folder))
+  })
+
+  test('falls back to an older checkpoint where the newest is damaged, and does no epoch twice', async () => {
+    const run = folderOf('damaged')
+    const [stopped] = await stopAtEpoch(train(smallRun(dataset, { run })), 1)
+    expect(stopped.status).toBe('stopped')
+    truncateSync(path.join(run, 'checkpoint_latest.pth'), 1000)
+    // As if the process had died while it wrote.
+    writeFileSync(path.join(run, 'metrics.jsonl'), `${read(run, 'metrics.jsonl')}{"type":"epo`)
+    const [result, events] = await follow(resume({ run }))
+    expect(result.status).toBe('finished')
+    const choice = events.find((event) => event.type === 'resume')
+    expect(choice?.text).toMatch(/checkpoint_latest is damaged/)
+    expect(await outcomeOf(run)).toEqual(await outcomeOf(whole.folder))
+  })
+})
+
+test('the weights do not depend on how the steps are cut into epochs', async () => {
+  const run = folderOf('cut')
+  const budget = { steps: 12, stepsPerEpoch: 5, valSteps: 1 }
+  await follow(train(smallRun(dataset, { run, budget, validateAtEnd: false })))
+  const [cut, original] = [await outcomeOf(run), await outcomeOf(whole.folder)]
+  expect(epochsOf(run).map(({ step }) => step)).toEqual([5, 10, 12])
+  expect(cut.weights).toEqual(original.weights)
+})
+
+describe('a finished run', () => {
+  test('is not overwritten; the error names the ways out', async () => {
+    const before = read(whole.folder, 'run.json')
+    await expect(follow(train(smallRun(dataset)))).rejects.toMatchObject({
+      code: 'ERR_RUN',
+      message: expect.stringMatching(/voxgrad resume .*--continue.*--run/) as string,
+    })
+    expect(read(whole.folder, 'run.json')).toBe(before)
+  })
+
+  test('with --continue says that nothing is missing', async () => {
+    const [result, events] = await follow(train(smallRun(dataset, { continue: true })))
+    expect(result).toEqual(whole)
+    expect(events.some((event) => event.type === 'log' && /nothing is missing/.test(event.text))).toBe(true)
+  })
+
+  test('gets its validation where that is missing', async () => {
+    rmSync(path.join(whole.folder, 'validation'), { recursive: true })
+    const [result] = await follow(resume({ run: whole.folder }))
+    expect(result.meanValidationDice).toBe(whole.meanValidationDice)
+    expect(existsSync(path.join(whole.folder, 'validation/summary.json'))).toBe(true)
+  })
+
+  test('is validated on its best weights into a folder of its own', async () => {
+    const [event] = await follow(validate({ run: whole.folder, checkpoint: 'best' }))
+    expect(event).toMatchObject({ type: 'validation_finished', checkpoint: 'best' })
+    expect(existsSync(path.join(whole.folder, 'validation_best/summary.json'))).toBe(true)
+  })
+})
+
+describe('prediction', () => {
+  test('of the raw image equals the validation of the preprocessed case', async () => {
+    const output = folderOf('predicted')
+    const [result] = await follow(
+      predict({ input: dataset.images, output, run: whole.folder, mirroring: false, threads: 1 }),
+    )
+    expect(result).toEqual({ output, cases: 2 })
+    expect(readdirSync(output).sort()).toEqual(['box_0.nii.gz', 'box_1.nii.gz', 'dataset.json', 'plans.json'])
+    const validated = readdirSync(path.join(whole.folder, 'validation')).filter((file) => /^box_[01]\./.test(file))
+    for (const file of validated) {
+      const [predicted, expected] = await Promise.all(
+        [output, path.join(whole.folder, 'validation')].map((folder) => readSegmentation(path.join(folder, file))),
+      )
+      expect(predicted?.labels).toEqual(expected?.labels)
+    }
+  })
+
+  test('names every faulty input before it writes anything', async () => {
+    const input = folderOf('faulty')
+    const output = folderOf('nothing')
+    copyFileSync(path.join(dataset.images, 'box_0_0000.nii.gz'), path.join(makeFolder(input), 'sound_0000.nii.gz'))
+    for (const name of ['bad', 'worse']) writeFileSync(path.join(input, `${name}_0000.nii.gz`), 'no image')
+    const run = predict({ input, output, run: whole.folder })
+    await expect(run.finished).rejects.toMatchObject({
+      code: 'ERR_DATASET',
+      message: expect.stringMatching(/bad_0000[\s\S]*worse_0000/) as string,
+    })
+    expect(existsSync(output)).toBe(false)
+  })
+
+  test('without a checkpoint names the files that are missing', async () => {
+    const run = predict({
+      input: dataset.images,
+      output: folderOf('x'),
+      run: path.dirname(whole.folder),
+      folds: [0, 3],
+    })
+    await expect(run.finished).rejects.toMatchObject({
+      code: 'ERR_RUN',
+      message: expect.stringMatching(/fold_3\/checkpoint_final\.pth/) as string,
+    })
+  })
+})

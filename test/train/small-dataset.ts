@@ -1,0 +1,79 @@
+// A raw dataset that trains in seconds: six small volumes with two touching boxes in noise.
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import type { TrainInput } from '../../src/config/schema.js'
+import { writeVolume } from '../dataset/raw-dataset.js'
+
+const shape: [number, number, number] = [20, 24, 20]
+const cases = 6
+
+/** Label of a voxel: a box along y whose halves are 1 and 2, shifted by the case. */
+function labelAt(index: number, shift: number): number {
+  const x = index % shape[2]
+  const y = Math.floor(index / shape[2]) % shape[1]
+  const z = Math.floor(index / (shape[1] * shape[2]))
+  const inside = Math.abs(x - 10 - shift) < 4 && Math.abs(z - 9) < 4 && y >= 4 && y < 20
+  return inside ? (y < 12 ? 1 : 2) : 0
+}
+
+/** A number in [0, 1) that looks random. */
+const noiseAt = (index: number): number => {
+  const value = Math.sin(index * 12.9898) * 43758.5453
+  return value - Math.floor(value)
+}
+
+export interface SmallDataset {
+  root: string
+  folders: { raw: string; preprocessed: string; results: string }
+  /** A folder of two images to predict. */
+  images: string
+}
+
+/** Writes nnUNet_raw/Dataset009_Boxes into a new temporary folder. */
+export async function makeSmallDataset(): Promise<SmallDataset> {
+  const root = mkdtempSync(path.join(tmpdir(), 'voxgrad-train-'))
+  const folders = {
+    raw: path.join(root, 'raw'),
+    preprocessed: path.join(root, 'preprocessed'),
+    results: path.join(root, 'results'),
+  }
+  const dataset = path.join(folders.raw, 'Dataset009_Boxes')
+  const images = path.join(root, 'images')
+  for (const folder of ['imagesTr', 'labelsTr'].map((part) => path.join(dataset, part)).concat(images)) {
+    mkdirSync(folder, { recursive: true })
+  }
+  const description = {
+    channel_names: { '0': 'MRI' },
+    labels: { background: 0, front: 1, back: 2 },
+    numTraining: cases,
+    file_ending: '.nii.gz',
+  }
+  writeFileSync(path.join(dataset, 'dataset.json'), JSON.stringify(description))
+  for (let i = 0; i < cases; i++) {
+    const label = (index: number) => labelAt(index, i % 3)
+    const intensity = (index: number) => 100 * label(index) + 40 * noiseAt(index + 7919 * i) + 20
+    await writeVolume(path.join(dataset, `labelsTr/box_${i}.nii.gz`), { shape, values: label }, 'label')
+    for (const folder of i < 2 ? [path.join(dataset, 'imagesTr'), images] : [path.join(dataset, 'imagesTr')]) {
+      await writeVolume(path.join(folder, `box_${i}_0000.nii.gz`), { shape, values: intensity }, 'image')
+    }
+  }
+  return { root, folders, images }
+}
+
+/** A short run on it: 3 epochs of 4 steps. */
+export function smallRun({ folders }: SmallDataset, changes: Partial<TrainInput> = {}): TrainInput {
+  return {
+    dataset: 9,
+    configuration: '3d_fullres',
+    fold: 0,
+    plans: 'nnUNetPlansTiny',
+    folders,
+    threads: 1,
+    seed: 7,
+    budget: { epochs: 3, stepsPerEpoch: 4, valSteps: 2 },
+    validation: { mirroring: false },
+    checkpoint: { everyEpochs: 1 },
+    ...changes,
+  }
+}
