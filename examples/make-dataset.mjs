@@ -73,7 +73,7 @@ function makeStructure(random) {
   })
   return {
     /** Where the anterior part ends: behind its bulge. */
-    border: 0.38,
+    border: 0.34,
     /** Signed distance to the surface (negative inside), place along the arch, and how far above its middle line. */
     at(x, y, z) {
       let distance = Number.POSITIVE_INFINITY
@@ -104,9 +104,9 @@ function makeCase(random) {
   const texture = smoothField(random, 5, 8)
   const ripple = smoothField(random, 11, 8)
   const bias = smoothField(random, 90, 4)
-  const tissue = { fluid: between(0.08, 0.16), gray: between(0.54, 0.62), white: between(0.8, 0.95) }
-  // Darker than cortex, the anterior part more so.
-  const ownGray = { anterior: between(0.3, 0.34), posterior: between(0.38, 0.42) }
+  const tissue = { fluid: between(0.08, 0.16), gray: between(0.6, 0.68), white: between(0.8, 0.95) }
+  // Darker than cortex, the thin posterior part more so.
+  const ownGray = { anterior: between(0.38, 0.42), posterior: between(0.27, 0.31) }
   const stem = { x: between(14, 17), y: between(2, 8), z: between(-4, 4), radius: between(9, 11) }
   const biasStrength = between(0.05, 0.15)
   const noise = between(0.025, 0.05)
