@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { findDataset, resolveFolders } from '../config/folders.js'
 import {
+  type CheckpointName,
   type PredictInput,
   parseOptions,
   predictOptionsSchema,
@@ -74,6 +75,7 @@ export function validate(input: ValidateInput, { signal }: JobOptions = {}): Run
     const options = parseOptions(validateOptionsSchema, input, 'options of validate')
     const { device, threads } = options
     const { folder, setup } = await openRun(options, { device, threads })
+    requireCheckpoint(folder, options.checkpoint)
     const trainer = await native().createTrainer(setup.trainerConfig)
     try {
       await trainer.loadCheckpoint({ path: folder.checkpoint(options.checkpoint), what: 'weights' })
@@ -155,6 +157,16 @@ async function openRun(
   }
   const setup = await readSetup(options, path.join(folder.modelFolder, 'plans.json'))
   return { folder, setup, record }
+}
+
+function requireCheckpoint(folder: RunFolder, name: CheckpointName): void {
+  if (existsSync(folder.checkpoint(name))) return
+  const present = checkpointNames.filter((other) => existsSync(folder.checkpoint(other)))
+  const ways = present.length > 0 ? `there is ${present.join(', ')}: choose one by --checkpoint, or ` : ''
+  throw new VoxgradError(
+    'ERR_RUN',
+    `${folder.checkpoint(name)} is missing; ${ways}go on with the training by \`voxgrad resume ${folder.folder}\`.`,
+  )
 }
 
 /** The checkpoints that are there, each read as far as it is whole. */

@@ -231,6 +231,13 @@ describe('a finished run', () => {
   })
 })
 
+test('a validation on weights that are not there names those that are', async () => {
+  await expect(validate({ run: whole.folder, checkpoint: 'latest' }).finished).rejects.toMatchObject({
+    code: 'ERR_RUN',
+    message: expect.stringMatching(/checkpoint_latest\.pth is missing; there is final, best/) as string,
+  })
+})
+
 describe('prediction', () => {
   test('of the raw image equals the validation of the preprocessed case', async () => {
     const output = folderOf('predicted')
