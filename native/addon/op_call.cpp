@@ -17,14 +17,22 @@ namespace {
 
 at::ScalarType scalar_type_of(napi_typedarray_type type) {
   switch (type) {
-    case napi_float32_array: return at::kFloat;
-    case napi_float64_array: return at::kDouble;
-    case napi_int8_array: return at::kChar;
-    case napi_uint8_array: return at::kByte;
-    case napi_int16_array: return at::kShort;
-    case napi_int32_array: return at::kInt;
-    case napi_bigint64_array: return at::kLong;
-    default: throw Failure("ERR_CONFIG", "callOp: this kind of typed array has no tensor type");
+    case napi_float32_array:
+      return at::kFloat;
+    case napi_float64_array:
+      return at::kDouble;
+    case napi_int8_array:
+      return at::kChar;
+    case napi_uint8_array:
+      return at::kByte;
+    case napi_int16_array:
+      return at::kShort;
+    case napi_int32_array:
+      return at::kInt;
+    case napi_bigint64_array:
+      return at::kLong;
+    default:
+      throw Failure("ERR_CONFIG", "callOp: this kind of typed array has no tensor type");
   }
 }
 
@@ -55,14 +63,29 @@ Napi::Value to_js_tensor(Napi::Env env, const at::Tensor& result) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("shape", to_js_array(env, tensor.sizes().vec()));
   switch (tensor.scalar_type()) {
-    case at::kFloat: object.Set("data", copy_out<Napi::Float32Array>(env, tensor)); break;
-    case at::kDouble: object.Set("data", copy_out<Napi::Float64Array>(env, tensor)); break;
-    case at::kChar: object.Set("data", copy_out<Napi::Int8Array>(env, tensor)); break;
-    case at::kByte: object.Set("data", copy_out<Napi::Uint8Array>(env, tensor)); break;
-    case at::kShort: object.Set("data", copy_out<Napi::Int16Array>(env, tensor)); break;
-    case at::kInt: object.Set("data", copy_out<Napi::Int32Array>(env, tensor)); break;
-    case at::kLong: object.Set("data", copy_out<Napi::BigInt64Array>(env, tensor)); break;
-    default: throw Failure("ERR_INTERNAL", std::string("callOp: no typed array for ") + c10::toString(tensor.scalar_type()));
+    case at::kFloat:
+      object.Set("data", copy_out<Napi::Float32Array>(env, tensor));
+      break;
+    case at::kDouble:
+      object.Set("data", copy_out<Napi::Float64Array>(env, tensor));
+      break;
+    case at::kChar:
+      object.Set("data", copy_out<Napi::Int8Array>(env, tensor));
+      break;
+    case at::kByte:
+      object.Set("data", copy_out<Napi::Uint8Array>(env, tensor));
+      break;
+    case at::kShort:
+      object.Set("data", copy_out<Napi::Int16Array>(env, tensor));
+      break;
+    case at::kInt:
+      object.Set("data", copy_out<Napi::Int32Array>(env, tensor));
+      break;
+    case at::kLong:
+      object.Set("data", copy_out<Napi::BigInt64Array>(env, tensor));
+      break;
+    default:
+      throw Failure("ERR_INTERNAL", std::string("callOp: no typed array for ") + c10::toString(tensor.scalar_type()));
   }
   return object;
 }
@@ -92,9 +115,11 @@ c10::IValue to_argument(const std::string& op, const c10::Argument& argument, co
     case c10::TypeKind::ListType:
       if (!value.IsArray()) break;
       if (type->castRaw<c10::ListType>()->getElementType()->kind() == c10::TypeKind::IntType) return to_integers(value);
-      if (type->castRaw<c10::ListType>()->getElementType()->kind() == c10::TypeKind::FloatType) return to_doubles(value);
+      if (type->castRaw<c10::ListType>()->getElementType()->kind() == c10::TypeKind::FloatType)
+        return to_doubles(value);
       break;
-    default: break;
+    default:
+      break;
   }
   wrong_argument(op, argument);
 }

@@ -35,9 +35,9 @@ at::Tensor reflect(const at::Tensor& tensor, int64_t axis, int64_t margin) {
     throw Failure("ERR_CONFIG", "Gaussian blur: axis " + std::to_string(axis) + " of the patch has " +
                                     std::to_string(size) + " voxels; it needs at least " + std::to_string(margin + 1));
   }
-  return at::cat({tensor.narrow(axis, 1, margin).flip(axis), tensor,
-                  tensor.narrow(axis, size - 1 - margin, margin).flip(axis)},
-                 axis);
+  return at::cat(
+      {tensor.narrow(axis, 1, margin).flip(axis), tensor, tensor.narrow(axis, size - 1 - margin, margin).flip(axis)},
+      axis);
 }
 }  // namespace
 

@@ -24,19 +24,20 @@ struct FlatReader {
   size_t position = 0;
 
   double next() {
-    if (position >= values.size()) throw Failure("ERR_CONFIG", "augmentation op: the flattened configuration is too short");
+    if (position >= values.size())
+      throw Failure("ERR_CONFIG", "augmentation op: the flattened configuration is too short");
     return values[position++];
   }
-  void operator()(const char*, bool AugmentationConfig::*field) { config.*field = next() != 0; }
-  void operator()(const char*, double AugmentationConfig::*field) { config.*field = next(); }
-  void operator()(const char*, Range AugmentationConfig::*field) {
+  void operator()(const char*, bool AugmentationConfig::* field) { config.*field = next() != 0; }
+  void operator()(const char*, double AugmentationConfig::* field) { config.*field = next(); }
+  void operator()(const char*, Range AugmentationConfig::* field) {
     for (double& bound : config.*field) bound = next();
   }
-  void operator()(const char*, std::vector<int64_t> AugmentationConfig::*field) {
+  void operator()(const char*, std::vector<int64_t> AugmentationConfig::* field) {
     const auto end = static_cast<int64_t>(values.size()) - channels;
     while (static_cast<int64_t>(position) < end) (config.*field).push_back(static_cast<int64_t>(next()));
   }
-  void operator()(const char*, std::vector<bool> AugmentationConfig::*field) {
+  void operator()(const char*, std::vector<bool> AugmentationConfig::* field) {
     for (int64_t channel = 0; channel < channels; ++channel) (config.*field).push_back(next() != 0);
   }
 };
@@ -47,8 +48,8 @@ AugmentationConfig config_of(at::ArrayRef<double> values, int64_t channels) {
   return config;
 }
 
-/// Columns: rotated or scaled, 3 angles, scale, noise deviation, then per channel: 3 blur sigmas, brightness, contrast, low
-/// resolution scale, gamma inverted, gamma; then one 0 or 1 per mirror axis. 0 where a transform does not act.
+/// Columns: rotated or scaled, 3 angles, scale, noise deviation, then per channel: 3 blur sigmas, brightness, contrast,
+/// low resolution scale, gamma inverted, gamma; then one 0 or 1 per mirror axis. 0 where a transform does not act.
 at::Tensor draw_augmentation(at::ArrayRef<double> flat, int64_t dimensions, int64_t channels, int64_t seed,
                              int64_t first_step, int64_t last_step, int64_t sample) {
   const AugmentationConfig config = config_of(flat, channels);

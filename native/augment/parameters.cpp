@@ -1,4 +1,5 @@
-// Drawing the augmentation's parameters. Each transform reads a stream of its own, so none depends on what another drew.
+// Drawing the augmentation's parameters. Each transform reads a stream of its own, so none depends on what another
+// drew.
 #include "augment/parameters.h"
 
 #include <algorithm>

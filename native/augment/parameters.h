@@ -16,7 +16,8 @@ struct SpatialParameters {
   bool dummy2d = false;  // see AugmentationConfig
   std::array<double, 3> angles{};
   double scale = 1;
-  /// Output offset to input offset, row-major. In the plane (2D and dummy 2D) row and column 0 are those of the identity.
+  /// Output offset to input offset, row-major. In the plane (2D and dummy 2D) row and column 0 are those of the
+  /// identity.
   std::array<double, 9> matrix{1, 0, 0, 0, 1, 0, 0, 0, 1};
 };
 

@@ -39,14 +39,20 @@ Sample apply_spatial(const at::Tensor& image, const at::Tensor& segmentation, co
   const auto axes = static_cast<size_t>(segmentation.dim());
   if (image.dim() != segmentation.dim() + 1 || image.sizes().slice(1) != segmentation.sizes() ||
       patch_size.size() != axes || axes < 2 || axes > 3) {
-    throw Failure("ERR_CONFIG", "spatial transform: expected an image (c, z, y, x) or (c, y, x), a segmentation of the " +
-                                    std::string("same extents and a patch size; found ") + text(image.sizes()) + ", " +
-                                    text(segmentation.sizes()) + " and " + text(patch_size));
+    throw Failure("ERR_CONFIG",
+                  "spatial transform: expected an image (c, z, y, x) or (c, y, x), a segmentation of the " +
+                      std::string("same extents and a patch size; found ") + text(image.sizes()) + ", " +
+                      text(segmentation.sizes()) + " and " + text(patch_size));
   }
   if (parameters.identity) return {center_crop(image, patch_size, 0), center_crop(segmentation, patch_size, -1)};
 
   // In the plane, slices are channels of volumes with one slice.
   const bool folded = parameters.dummy2d && axes == 3;
+  if (folded && patch_size[0] != segmentation.size(0)) {
+    throw Failure("ERR_CONFIG",
+                  "spatial transform: dummy 2D keeps axis 0, so the initial patch must have the patch's " +
+                      std::to_string(patch_size[0]) + " slices; found " + std::to_string(segmentation.size(0)));
+  }
   const int64_t height = patch_size[axes - 2], width = patch_size[axes - 1];
   const auto volumes = [&](const at::Tensor& tensor) {
     return folded ? tensor.reshape({-1, 1, tensor.size(-2), tensor.size(-1)}) : tensor;
@@ -57,7 +63,8 @@ Sample apply_spatial(const at::Tensor& image, const at::Tensor& segmentation, co
     labels = labels.unsqueeze(1);
   }
   const int64_t depth = folded || axes == 2 ? 1 : patch_size[0];
-  auto [warped_image, warped_labels] = warp(volumes(images), volumes(labels), parameters.matrix, {depth, height, width});
+  auto [warped_image, warped_labels] =
+      warp(volumes(images), volumes(labels), parameters.matrix, {depth, height, width});
 
   std::vector<int64_t> shape = segmentation.sizes().vec();
   std::copy(patch_size.begin() + (folded ? 1 : 0), patch_size.end(), shape.begin() + (folded ? 1 : 0));

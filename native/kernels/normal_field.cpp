@@ -70,8 +70,8 @@ void add_normal_field_composed(const at::Tensor& values, double standard_deviati
 at::Tensor philox_block(at::IntArrayRef counter, at::IntArrayRef key) {
   TORCH_CHECK(counter.size() == 4 && key.size() == 2, "philox_block: expected 4 counter words and 2 key words");
   const auto word = [](int64_t value) { return static_cast<uint32_t>(value); };
-  const PhiloxBlock block = philox({word(counter[0]), word(counter[1]), word(counter[2]), word(counter[3])},
-                                   word(key[0]), word(key[1]));
+  const PhiloxBlock block =
+      philox({word(counter[0]), word(counter[1]), word(counter[2]), word(counter[3])}, word(key[0]), word(key[1]));
   at::Tensor result = at::empty({4}, at::kLong);
   for (int i = 0; i < 4; ++i) result.data_ptr<int64_t>()[i] = block[i];
   return result;
@@ -86,9 +86,7 @@ void add_normal_field(at::Tensor& values, double standard_deviation, const Draw&
 }
 
 TORCH_LIBRARY_IMPL(voxgrad, CPU, m) { m.impl("add_normal_field_", add_normal_field_cpu); }
-TORCH_LIBRARY_IMPL(voxgrad, CompositeExplicitAutograd, m) {
-  m.impl("add_normal_field_", add_normal_field_composed);
-}
+TORCH_LIBRARY_IMPL(voxgrad, CompositeExplicitAutograd, m) { m.impl("add_normal_field_", add_normal_field_composed); }
 TORCH_LIBRARY_IMPL(voxgrad, CompositeImplicitAutograd, m) {
   m.impl("add_normal_field_composed_", add_normal_field_composed);
   m.impl("philox_block", philox_block);

@@ -1,5 +1,5 @@
-// The ops with kernels of their own, called through the dispatcher: a CPU kernel each (functor and launcher), and for any
-// other device the same computation composed of ATen's ops, which also is the independent check of the kernel.
+// The ops with kernels of their own, called through the dispatcher: a CPU kernel each (functor and launcher), and for
+// any other device the same computation composed of ATen's ops, which also is the independent check of the kernel.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -9,8 +9,8 @@
 
 namespace voxgrad {
 
-/// Resamples image (c, z, y, x) float32 and labels (n, z, y, x) of any type on a grid of output extents. matrix: 9 numbers,
-/// row-major, from output to input offsets about the centers, in voxels. See kernels/warp.h for the rules.
+/// Resamples image (c, z, y, x) float32 and labels (n, z, y, x) of any type on a grid of output extents. matrix: 9
+/// numbers, row-major, from output to input offsets about the centers, in voxels. See kernels/warp.h for the rules.
 std::tuple<at::Tensor, at::Tensor> warp(const at::Tensor& image, const at::Tensor& labels, at::ArrayRef<double> matrix,
                                         at::IntArrayRef output);
 

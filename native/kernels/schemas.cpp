@@ -23,8 +23,7 @@ TORCH_LIBRARY(voxgrad, m) {
       "spatial(Tensor image, Tensor segmentation, bool identity, bool dummy2d, float[] angles, float scale, "
       "int[] patch_size) -> (Tensor, Tensor)");
   // Adds the normal field at an address.
-  m.def(
-      "gaussian_noise_(Tensor(a!) image, float standard_deviation, int seed, int step, int sample) -> Tensor(a!)");
+  m.def("gaussian_noise_(Tensor(a!) image, float standard_deviation, int seed, int step, int sample) -> Tensor(a!)");
   // Blurs one channel; one sigma per spatial axis.
   m.def("gaussian_blur_(Tensor(a!) image, int channel, float[] sigmas) -> Tensor(a!)");
   // Multiplies one channel.

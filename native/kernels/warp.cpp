@@ -37,11 +37,13 @@ Outputs warp_cpu(const at::Tensor& image_in, const at::Tensor& labels_in, at::Ar
   AT_DISPATCH_ALL_TYPES(labels.scalar_type(), "warp", [&] {
     const scalar_t* label_source = labels.const_data_ptr<scalar_t>();
     scalar_t* label_target = labels_out.data_ptr<scalar_t>();
-    at::parallel_for(0, output[0] * output[1], 64, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, output[0] * output[1], 64, [=, &geometry](int64_t begin, int64_t end) {
+      const WarpGeometry local = geometry;  // stores through target cannot alias it: it stays in registers
       for (int64_t row = begin; row < end; ++row) {
-        for (int64_t x = 0; x < output[2]; ++x) {
-          const Corners corners = corners_of(geometry, row / output[1], row % output[1], x);
-          const int64_t i = row * output[2] + x;
+        const int64_t z = row / local.output[1], y = row % local.output[1];
+        for (int64_t x = 0; x < local.output[2]; ++x) {
+          const Corners corners = corners_of(local, z, y, x);
+          const int64_t i = row * local.output[2] + x;
           for (int64_t c = 0; c < channels; ++c) {
             target[c * volume + i] = interpolate(corners, source + c * input_volume);
           }
@@ -106,7 +108,8 @@ Outputs warp_composed(const at::Tensor& image, const at::Tensor& labels, at::Arr
   const at::Tensor tied = score.eq(best);
   const at::Tensor largest = label.amax(0, true);
   const at::Tensor smallest_winner = at::where(tied, label, largest).amin(0);
-  const at::Tensor nearest = (rounds_up[0] * 4 + rounds_up[1] * 2 + rounds_up[2]).flatten().expand_as(label[0]).unsqueeze(0);
+  const at::Tensor nearest =
+      (rounds_up[0] * 4 + rounds_up[1] * 2 + rounds_up[2]).flatten().expand_as(label[0]).unsqueeze(0);
   const at::Tensor nearest_wins = tied.gather(0, nearest)[0];
   const at::Tensor labels_out = at::where(nearest_wins, label.gather(0, nearest)[0], smallest_winner);
   return {image_out.view({image.size(0), output[0], output[1], output[2]}),

@@ -1,5 +1,5 @@
-// One output voxel of the spatial transform: which eight input voxels it lies between, with which weights, and the label
-// that follows from them. Host and device compile this same code.
+// One output voxel of the spatial transform: which eight input voxels it lies between, with which weights, and the
+// label that follows from them. Host and device compile this same code.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -27,33 +27,33 @@ struct Corners {
 VOXGRAD_HOST_DEVICE inline Corners corners_of(const WarpGeometry& geometry, int64_t z, int64_t y, int64_t x) {
   const float from_center[3] = {z - 0.5f * (geometry.output[0] - 1), y - 0.5f * (geometry.output[1] - 1),
                                 x - 0.5f * (geometry.output[2] - 1)};
-  int64_t low[3];
-  float fraction[3];
+  constexpr int64_t kOutside = -(int64_t{1} << 40);  // makes any sum with it negative
+  int64_t part[3][2];
+  float weight[3][2];
   int nearest = 0;
-  for (int axis = 0; axis < 3; ++axis) {
+  int64_t stride = 1;
+  for (int axis = 2; axis >= 0; --axis) {
     const float* row = geometry.matrix + axis * 3;
-    const float position = row[0] * from_center[0] + row[1] * from_center[1] + row[2] * from_center[2] +
-                           0.5f * (geometry.input[axis] - 1);
-    const float base = std::floor(position);
-    low[axis] = static_cast<int64_t>(base);
-    fraction[axis] = position - base;
-    nearest = nearest << 1 | (std::nearbyint(position) != base ? 1 : 0);
+    const float position =
+        row[0] * from_center[0] + row[1] * from_center[1] + row[2] * from_center[2] + 0.5f * (geometry.input[axis] - 1);
+    const int64_t truncated = static_cast<int64_t>(position);
+    const int64_t low = truncated - (position < static_cast<float>(truncated));
+    const float fraction = position - static_cast<float>(low);
+    const int64_t extent = geometry.input[axis];
+    part[axis][0] = low >= 0 && low < extent ? low * stride : kOutside;
+    part[axis][1] = low >= -1 && low < extent - 1 ? (low + 1) * stride : kOutside;
+    weight[axis][0] = 1 - fraction;
+    weight[axis][1] = fraction;
+    const bool up = fraction > 0.5f || (fraction == 0.5f && (low & 1));
+    nearest |= up << (2 - axis);
+    stride *= extent;
   }
   Corners corners;
   corners.nearest = nearest;
   for (int corner = 0; corner < 8; ++corner) {
-    const int step[3] = {corner >> 2, corner >> 1 & 1, corner & 1};
-    bool inside = true;
-    float weight = 1;
-    int64_t offset = 0;
-    for (int axis = 0; axis < 3; ++axis) {
-      const int64_t index = low[axis] + step[axis];
-      inside = inside && index >= 0 && index < geometry.input[axis];
-      weight *= step[axis] ? fraction[axis] : 1 - fraction[axis];
-      offset = offset * geometry.input[axis] + index;
-    }
-    corners.offset[corner] = inside ? offset : -1;
-    corners.weight[corner] = weight;
+    const int up[3] = {corner >> 2, corner >> 1 & 1, corner & 1};
+    corners.offset[corner] = part[0][up[0]] + part[1][up[1]] + part[2][up[2]];
+    corners.weight[corner] = weight[0][up[0]] * weight[1][up[1]] * weight[2][up[2]];
   }
   return corners;
 }
@@ -77,7 +77,8 @@ VOXGRAD_HOST_DEVICE inline float round_to_half_precision(float value) {
 }
 
 /// The label with the most weight; -1 outside. Scores are 1000 times the weight in float16, as batchgeneratorsv2 has
-/// them, because that decides what ties: a tie goes to the nearest voxel's label if it takes part, else to the smallest.
+/// them, because that decides what ties: a tie goes to the nearest voxel's label if it takes part, else to the
+/// smallest.
 template <class Label>
 VOXGRAD_HOST_DEVICE inline Label warp_label(const Corners& corners, const Label* labels) {
   Label label[8];

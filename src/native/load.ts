@@ -29,6 +29,9 @@ export function loadAddon(path: string): NativeBinding {
     throw new VoxgradError('ERR_NATIVE_LOAD', `the native addon is not built (no ${path}): run \`npm run setup\``)
   }
   try {
+    // Read once, when the OpenMP library is loaded: threads that wait must not spin, or training crawls wherever another
+    // process wants the same cores.
+    process.env.OMP_WAIT_POLICY ??= 'passive'
     const addon = createRequire(import.meta.url)(path) as NativeBinding & { Trainer: new () => OpenableTrainer }
     return Object.assign(addon, {
       async createTrainer(config: TrainerConfig): Promise<NativeTrainer> {
