@@ -61,7 +61,8 @@ for (const [tree, rules] of Object.entries(allowed)) {
       continue
     }
     for (const target of imports(tree, file)) {
-      if (target !== '' && target !== folder && !rule.includes(target)) faults.push(`${tree}/${relative} imports from ${tree}/${target}`)
+      if (target !== '' && target !== folder && !rule.includes(target))
+        faults.push(`${tree}/${relative} imports from ${tree}/${target}`)
     }
   }
 }

@@ -33,7 +33,13 @@ function fail(message) {
 
 /** Runs a command; its output is shown only when it fails (or when `show` is set). */
 function run(command, args, { show = false, cwd = root, env = process.env } = {}) {
-  const result = spawnSync(command, args, { cwd, env, encoding: 'utf8', stdio: show ? 'inherit' : 'pipe', maxBuffer: 1 << 28 })
+  const result = spawnSync(command, args, {
+    cwd,
+    env,
+    encoding: 'utf8',
+    stdio: show ? 'inherit' : 'pipe',
+    maxBuffer: 1 << 28,
+  })
   if (result.status !== 0) {
     if (!show) process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`)
     fail(`\`${command} ${args.join(' ')}\` failed${result.error ? `: ${result.error.message}` : ''}`)
@@ -74,10 +80,14 @@ function checkMachine() {
     missing.push([`Node.js 20.19 or newer (found ${process.versions.node})`, 'see https://nodejs.org/en/download'])
   }
   const compiler = process.env.CXX ?? 'c++'
-  const probe = spawnSync(compiler, ['-std=c++20', '-x', 'c++', '-fsyntax-only', '-'], { input: '#include <concepts>\n' })
-  if (probe.status !== 0) missing.push([`a C++20 compiler (\`${compiler}\` does not compile C++20)`, 'apt-get install g++'])
+  const probe = spawnSync(compiler, ['-std=c++20', '-x', 'c++', '-fsyntax-only', '-'], {
+    input: '#include <concepts>\n',
+  })
+  if (probe.status !== 0)
+    missing.push([`a C++20 compiler (\`${compiler}\` does not compile C++20)`, 'apt-get install g++'])
   if (!tryRun('cmake', ['--version'])) missing.push(['CMake 3.18 or newer', 'apt-get install cmake'])
-  if (!tryRun('make', ['--version']) && !tryRun('ninja', ['--version'])) missing.push(['make or ninja', 'apt-get install make'])
+  if (!tryRun('make', ['--version']) && !tryRun('ninja', ['--version']))
+    missing.push(['make or ninja', 'apt-get install make'])
   if (!tryRun('python3', ['-c', 'import sys; assert sys.version_info >= (3, 9)'])) {
     missing.push(['Python 3.9 or newer', 'apt-get install python3 python3-pip'])
   } else if (!tryRun('python3', ['-m', 'pip', '--version'])) {
@@ -89,10 +99,22 @@ function checkMachine() {
   }
 }
 
-const isLibtorch = (folder) => existsSync(path.join(folder, 'include/ATen/ATen.h')) && existsSync(path.join(folder, 'lib/libtorch_cpu.so'))
+const isLibtorch = (folder) =>
+  existsSync(path.join(folder, 'include/ATen/ATen.h')) && existsSync(path.join(folder, 'lib/libtorch_cpu.so'))
 
 function pipInstall(...requirements) {
-  run('python3', ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-deps', '--upgrade', '--target', target, ...requirements])
+  run('python3', [
+    '-m',
+    'pip',
+    'install',
+    '--quiet',
+    '--disable-pip-version-check',
+    '--no-deps',
+    '--upgrade',
+    '--target',
+    target,
+    ...requirements,
+  ])
 }
 
 /** $LIBTORCH, else an importable torch of Python, else the pinned wheel in the project's own folder. */
@@ -102,8 +124,10 @@ function findLibtorch() {
     if (!isLibtorch(named)) fail(`LIBTORCH=${named} holds no include/ATen/ATen.h and lib/libtorch_cpu.so`)
     return [named, 'LIBTORCH']
   }
-  const found = tryRun('python3', ['-c',
-    'import importlib.util as u, importlib.metadata as m; print(u.find_spec("torch").submodule_search_locations[0]); print(m.version("torch"))'])
+  const found = tryRun('python3', [
+    '-c',
+    'import importlib.util as u, importlib.metadata as m; print(u.find_spec("torch").submodule_search_locations[0]); print(m.version("torch"))',
+  ])
   if (found) {
     const [folder, version] = found.split('\n')
     const [major, minor] = version.split('.').map(Number)
@@ -122,7 +146,9 @@ function findLibtorch() {
 /** A CUDA wheel's libtorch_cpu.so needs the CUDA runtime and CUPTI even on the CPU; with a GPU, all that the wheel names. */
 function fetchCudaRuntime() {
   const metadata = readFileSync(path.join(target, `torch-${TORCH_PIN}.dist-info/METADATA`), 'utf8')
-  const requirements = metadata.split('\n').filter((line) => /^Requires-Dist: (nvidia-|cuda-toolkit)/.test(line))
+  const requirements = metadata
+    .split('\n')
+    .filter((line) => /^Requires-Dist: (nvidia-|cuda-toolkit)/.test(line))
     .map((line) => line.slice('Requires-Dist: '.length).split(';')[0].trim())
   const toolkit = requirements.map((r) => /^cuda-toolkit\[.*\]==(.+)$/.exec(r)).find(Boolean)
   if (!toolkit) return // a wheel without CUDA
@@ -132,7 +158,17 @@ function fetchCudaRuntime() {
   say(`fetching the CUDA ${toolkit[1]} libraries that this torch loads`)
   // pip resolves the extras of cuda-toolkit into the versions of the single packages.
   const wanted = withGpu ? requirements : [`cuda-toolkit[cudart,cupti]==${toolkit[1]}`]
-  run('python3', ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--upgrade', '--target', target, ...wanted])
+  run('python3', [
+    '-m',
+    'pip',
+    'install',
+    '--quiet',
+    '--disable-pip-version-check',
+    '--upgrade',
+    '--target',
+    target,
+    ...wanted,
+  ])
   writeFileSync(done, `${wanted.join('\n')}\n`)
 }
 
@@ -148,9 +184,14 @@ function setUpNative() {
   const started = Date.now()
   say('building the native addon')
   const cache = path.join(root, 'build/CMakeCache.txt')
-  if (existsSync(cache) && !readFileSync(cache, 'utf8').includes(libtorch)) rmSync(path.join(root, 'build'), { recursive: true })
-  run(process.execPath, [path.join(root, 'node_modules/cmake-js/bin/cmake-js'), 'build', '--CDLIBTORCH=' + libtorch,
-    ...(process.env.BLOSC2 ? ['--CDBLOSC2=' + process.env.BLOSC2] : [])])
+  if (existsSync(cache) && !readFileSync(cache, 'utf8').includes(libtorch))
+    rmSync(path.join(root, 'build'), { recursive: true })
+  run(process.execPath, [
+    path.join(root, 'node_modules/cmake-js/bin/cmake-js'),
+    'build',
+    `--CDLIBTORCH=${libtorch}`,
+    ...(process.env.BLOSC2 ? [`--CDBLOSC2=${process.env.BLOSC2}`] : []),
+  ])
   say(`native build took ${((Date.now() - started) / 1000).toFixed(0)} s`)
 }
 

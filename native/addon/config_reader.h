@@ -30,7 +30,8 @@ void read_config(const Napi::Value& value, const std::string& path, T& target) {
       if (!object.Has(name)) throw Failure("ERR_CONFIG", field + " is missing");
       read_config(object.Get(name), field, target.*member);
     });
-    if (object.GetPropertyNames().Length() != count) throw Failure("ERR_CONFIG", path + ": holds fields that the engine does not know");
+    if (object.GetPropertyNames().Length() != count)
+      throw Failure("ERR_CONFIG", path + ": holds fields that the engine does not know");
   } else if constexpr (std::is_same_v<T, bool>) {
     expect(value.IsBoolean(), "a boolean");
     target = value.As<Napi::Boolean>();

@@ -11,7 +11,8 @@
 
 namespace voxgrad::addon {
 
-/// A JavaScript Error with `code` and, if there is one, `nativeBacktrace`; src/native/load.ts makes a VoxgradError of it.
+/// A JavaScript Error with `code` and, if there is one, `nativeBacktrace`; src/native/load.ts makes a VoxgradError of
+/// it.
 inline Napi::Error to_js_error(Napi::Env env, const FailureReport& report) {
   Napi::Error error = Napi::Error::New(env, report.message);
   error.Value().Set("code", Napi::String::New(env, report.code));
@@ -89,8 +90,7 @@ inline Napi::Value field(const Napi::Object& object, const char* name) {
 /// copy, pass its object in `keep`: it stays referenced until the work is done.
 template <class Result>
 Napi::Promise run_in_pool(Napi::Env env, std::function<Result()> work,
-                          std::function<Napi::Value(Napi::Env, Result&&)> finish,
-                          std::vector<Napi::Object> keep = {}) {
+                          std::function<Napi::Value(Napi::Env, Result&&)> finish, std::vector<Napi::Object> keep = {}) {
   class Worker : public Napi::AsyncWorker {
    public:
     Worker(Napi::Env env, std::function<Result()> work, std::function<Napi::Value(Napi::Env, Result&&)> finish)

@@ -14,7 +14,8 @@ struct JobThread::Outcome {
 };
 
 JobThread::JobThread(Napi::Env env, std::function<void()> interrupt) : interrupt_(std::move(interrupt)), env_(env) {
-  deliver_ = Napi::ThreadSafeFunction::New(env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "voxgrad-trainer", 0, 1);
+  deliver_ = Napi::ThreadSafeFunction::New(env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}),
+                                           "voxgrad-trainer", 0, 1);
   deliver_.Unref(env);
   napi_add_env_cleanup_hook(env_, &JobThread::leave_environment, this);
   thread_ = std::thread([this] { loop(); });
@@ -133,7 +134,8 @@ void JobThread::loop() {
         done->job->deferred.Reject(error.Value());
       }
     });
-    // Not delivered: the environment is gone, and with it the right to free JavaScript references. They end with the process.
+    // Not delivered: the environment is gone, and with it the right to free JavaScript references. They end with the
+    // process.
     if (status != napi_ok || is_last) return;
   }
 }

@@ -1,9 +1,9 @@
 // One private thread that runs a trainer's jobs, one at a time, and settles a promise for each.
 //
-// Lifetime rules. Work runs on the private thread and touches no JavaScript value; what it returns runs on the JavaScript
-// thread and makes the result. The thread-safe function is referenced only while a job runs, so that an idle trainer keeps
-// no process alive. When the environment goes away (exit, worker end) the running job is stopped, the thread joined, and
-// the results of jobs that can no longer be delivered are dropped.
+// Lifetime rules. Work runs on the private thread and touches no JavaScript value; what it returns runs on the
+// JavaScript thread and makes the result. The thread-safe function is referenced only while a job runs, so that an idle
+// trainer keeps no process alive. When the environment goes away (exit, worker end) the running job is stopped, the
+// thread joined, and the results of jobs that can no longer be delivered are dropped.
 #pragma once
 #include <napi.h>
 

@@ -18,7 +18,8 @@ using namespace preprocess;  // NOLINT: this file is that namespace's door
 std::array<int64_t, 3> to_three(const Napi::Value& value, const char* name) {
   const std::vector<int64_t> numbers = to_integers(value);
   if (numbers.size() != 3)
-    throw Failure("ERR_CONFIG", std::string("expected 3 numbers in ") + name + ", found " + std::to_string(numbers.size()));
+    throw Failure("ERR_CONFIG",
+                  std::string("expected 3 numbers in ") + name + ", found " + std::to_string(numbers.size()));
   return {numbers[0], numbers[1], numbers[2]};
 }
 
@@ -55,8 +56,13 @@ ResamplingRule to_rule(const Napi::Value& value) {
 IntensityProperties to_properties(const Napi::Value& value) {
   const auto object = value.As<Napi::Object>();
   const auto number = [&](const char* name) { return field(object, name).ToNumber().DoubleValue(); };
-  return {number("max"), number("mean"), number("median"), number("min"), number("percentile_00_5"),
-          number("percentile_99_5"), number("std")};
+  return {number("max"),
+          number("mean"),
+          number("median"),
+          number("min"),
+          number("percentile_00_5"),
+          number("percentile_99_5"),
+          number("std")};
 }
 
 Napi::Object to_js(Napi::Env env, const IntensityProperties& properties) {
@@ -80,10 +86,11 @@ PreprocessingPlan to_plan(const Napi::Value& value) {
   const auto masks = field(object, "useMaskForNormalization").As<Napi::Array>();
   const auto properties = field(object, "intensityProperties").As<Napi::Array>();
   if (masks.Length() != schemes.size() || properties.Length() != schemes.size())
-    throw Failure("ERR_CONFIG", "expected one entry per channel in normalization_schemes, use_mask_for_norm and "
-                                "foreground_intensity_properties_per_channel of the plan, found " +
-                                    std::to_string(schemes.size()) + ", " + std::to_string(masks.Length()) + " and " +
-                                    std::to_string(properties.Length()));
+    throw Failure("ERR_CONFIG",
+                  "expected one entry per channel in normalization_schemes, use_mask_for_norm and "
+                  "foreground_intensity_properties_per_channel of the plan, found " +
+                      std::to_string(schemes.size()) + ", " + std::to_string(masks.Length()) + " and " +
+                      std::to_string(properties.Length()));
   for (uint32_t c = 0; c < schemes.size(); ++c)
     plan.channels.push_back({schemes[c], masks.Get(c).ToBoolean(), to_properties(properties.Get(c))});
   plan.image_resampling = to_rule(field(object, "imageResampling"));
@@ -124,7 +131,8 @@ Napi::Object to_js(Napi::Env env, const CaseProperties& properties) {
   Napi::Object result = Napi::Object::New(env);
   Napi::Array box = Napi::Array::New(env, 3);
   for (uint32_t axis = 0; axis < 3; ++axis)
-    box.Set(axis, to_js_array(env, std::vector<int64_t>{properties.crop_box.begin[axis], properties.crop_box.end[axis]}));
+    box.Set(axis,
+            to_js_array(env, std::vector<int64_t>{properties.crop_box.begin[axis], properties.crop_box.end[axis]}));
   result.Set("spacing", to_js_array(env, std::vector<double>(properties.spacing.begin(), properties.spacing.end())));
   result.Set("shapeBeforeCropping", to_js_array(env, to_vector(properties.shape_before_cropping)));
   result.Set("boundingBox", box);
@@ -154,8 +162,10 @@ std::vector<LocationKey> to_keys(const Napi::Value& value) {
   std::vector<LocationKey> keys;
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::Value entry = array.Get(i);
-    if (entry.IsArray()) keys.push_back({to_integers(entry), true});
-    else keys.push_back({{entry.ToNumber().Int64Value()}, false});
+    if (entry.IsArray())
+      keys.push_back({to_integers(entry), true});
+    else
+      keys.push_back({{entry.ToNumber().Int64Value()}, false});
   }
   return keys;
 }
@@ -229,8 +239,11 @@ Napi::Value preprocess_to_folder_call(const Napi::CallbackInfo& info) {
   const auto job = info[0].As<Napi::Object>();
   BorrowedImage image = to_image(field(job, "image"));
   auto segmentation = field(job, "segmentation").As<Napi::Float32Array>();
-  const CaseInput input{image.values, image.channels, image.shape,
-                        {segmentation.Data(), segmentation.ElementLength()}, to_spacing(field(job, "spacing"))};
+  const CaseInput input{image.values,
+                        image.channels,
+                        image.shape,
+                        {segmentation.Data(), segmentation.ElementLength()},
+                        to_spacing(field(job, "spacing"))};
   if (input.segmentation.empty()) throw Failure("ERR_DATASET", "expected a segmentation, found an empty one");
   const io::Value geometry = to_geometry(to_value(field(job, "geometry")));
   if (!geometry.is<io::Dict>()) throw Failure("ERR_INTERNAL", "expected an object in geometry");

@@ -44,9 +44,8 @@ Napi::Value trace_steps_call(const Napi::CallbackInfo& info) {
     }
     return run_in_pool<Trace>(
         info.Env(),
-        [config, batches, checkpoint = field(job, "checkpoint").ToString().Utf8Value(), rates = to_doubles(field(job, "learningRates"))] {
-          return trace_steps(config, checkpoint, batches, rates);
-        },
+        [config, batches, checkpoint = field(job, "checkpoint").ToString().Utf8Value(),
+         rates = to_doubles(field(job, "learningRates"))] { return trace_steps(config, checkpoint, batches, rates); },
         [](Napi::Env env, Trace&& trace) -> Napi::Value {
           Napi::Object result = Napi::Object::New(env);
           Napi::Array outputs = Napi::Array::New(env, trace.outputs.size());

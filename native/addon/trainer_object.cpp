@@ -1,5 +1,5 @@
-// The Trainer that JavaScript holds: it copies a call's arguments, runs the call as a job on the trainer's own thread and
-// makes columns of the result.
+// The Trainer that JavaScript holds: it copies a call's arguments, runs the call as a job on the trainer's own thread
+// and makes columns of the result.
 #include "addon/config_reader.h"
 #include "addon/convert.h"
 #include "addon/job_thread.h"
@@ -29,7 +29,8 @@ at::Tensor from_image(const Napi::Value& value) {
   const std::vector<int64_t> shape = to_integers(field(image, "shape"));
   const auto data = field(image, "data").As<Napi::Float32Array>();
   at::Tensor tensor = at::empty(shape, at::kFloat);
-  if (tensor.numel() != static_cast<int64_t>(data.ElementLength())) throw Failure("ERR_CONFIG", "image: data and shape do not fit together");
+  if (tensor.numel() != static_cast<int64_t>(data.ElementLength()))
+    throw Failure("ERR_CONFIG", "image: data and shape do not fit together");
   std::copy(data.Data(), data.Data() + data.ElementLength(), tensor.data_ptr<float>());
   return tensor;
 }
@@ -37,19 +38,17 @@ at::Tensor from_image(const Napi::Value& value) {
 class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Trainer",
-                       {InstanceMethod<&TrainerObject::open>("open"),
-                        InstanceMethod<&TrainerObject::load_cases>("loadCases"),
-                        InstanceMethod<&TrainerObject::run_training>("runTraining"),
-                        InstanceMethod<&TrainerObject::run_validation>("runValidation"),
-                        InstanceMethod<&TrainerObject::predict>("predict"),
-                        InstanceMethod<&TrainerObject::predict_case>("predictCase"),
-                        InstanceMethod<&TrainerObject::save_checkpoint>("saveCheckpoint"),
-                        InstanceMethod<&TrainerObject::load_checkpoint>("loadCheckpoint"),
-                        InstanceMethod<&TrainerObject::set_step>("setStep"),
-                        InstanceMethod<&TrainerObject::snapshot>("snapshot"),
-                        InstanceMethod<&TrainerObject::stop>("stop"),
-                        InstanceMethod<&TrainerObject::dispose>("dispose")});
+    return DefineClass(
+        env, "Trainer",
+        {InstanceMethod<&TrainerObject::open>("open"), InstanceMethod<&TrainerObject::load_cases>("loadCases"),
+         InstanceMethod<&TrainerObject::run_training>("runTraining"),
+         InstanceMethod<&TrainerObject::run_validation>("runValidation"),
+         InstanceMethod<&TrainerObject::predict>("predict"),
+         InstanceMethod<&TrainerObject::predict_case>("predictCase"),
+         InstanceMethod<&TrainerObject::save_checkpoint>("saveCheckpoint"),
+         InstanceMethod<&TrainerObject::load_checkpoint>("loadCheckpoint"),
+         InstanceMethod<&TrainerObject::set_step>("setStep"), InstanceMethod<&TrainerObject::snapshot>("snapshot"),
+         InstanceMethod<&TrainerObject::stop>("stop"), InstanceMethod<&TrainerObject::dispose>("dispose")});
   }
 
   explicit TrainerObject(const Napi::CallbackInfo& info)
@@ -83,11 +82,13 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
   Napi::Value load_cases(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
       const Napi::Object job = info[0].As<Napi::Object>();
-      return run(info, [folder = field(job, "folder").ToString().Utf8Value(), training = to_strings(field(job, "training")),
-                        validation = to_strings(field(job, "validation")), labels = to_integers(field(job, "labels"))](Trainer& trainer) {
-        trainer.load_cases(folder, training, validation, labels);
-        return [](Napi::Env env) { return env.Undefined(); };
-      });
+      return run(info,
+                 [folder = field(job, "folder").ToString().Utf8Value(), training = to_strings(field(job, "training")),
+                  validation = to_strings(field(job, "validation")),
+                  labels = to_integers(field(job, "labels"))](Trainer& trainer) {
+                   trainer.load_cases(folder, training, validation, labels);
+                   return [](Napi::Env env) { return env.Undefined(); };
+                 });
     });
   }
 
@@ -157,12 +158,14 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
   Napi::Value predict_case(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
       const Napi::Object job = info[0].As<Napi::Object>();
-      const std::string base = field(job, "folder").ToString().Utf8Value() + "/" + field(job, "caseId").ToString().Utf8Value();
+      const std::string base =
+          field(job, "folder").ToString().Utf8Value() + "/" + field(job, "caseId").ToString().Utf8Value();
       return run(info, [base, window = Window(job)](Trainer& trainer) {
         const std::string properties_file = base + ".pkl";
         auto properties = std::make_shared<io::Value>(io::read_pickle(io::read_file(properties_file), properties_file));
         const at::Tensor logits = window.predict(trainer, io::read_blosc2(base + ".b2nd").to(at::kFloat));
-        return [logits, properties](Napi::Env env) -> Napi::Value { return to_case_prediction(env, logits, *properties); };
+        return
+            [logits, properties](Napi::Env env) -> Napi::Value { return to_case_prediction(env, logits, *properties); };
       });
     });
   }

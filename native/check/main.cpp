@@ -32,7 +32,8 @@ double mean(const std::vector<float>& values, size_t from, size_t to) {
 
 std::vector<at::Tensor> weights(const Trainer& trainer) {
   std::vector<at::Tensor> result;
-  for (const auto& parameter : trainer.network().parameters()) result.push_back(parameter.tensor.detach().to(at::kCPU).clone());
+  for (const auto& parameter : trainer.network().parameters())
+    result.push_back(parameter.tensor.detach().to(at::kCPU).clone());
   return result;
 }
 
@@ -60,10 +61,13 @@ void check_training(const std::string& device, int64_t steps) {
   expect(last < first - 0.3, "the loss falls", c10::str(first, " to ", last, " in ", steps, " steps"));
 
   const ValidationChunk validation = whole->run_validation(4);
-  const double tp = validation.true_positives[0], fp = validation.false_positives[0], fn = validation.false_negatives[0];
-  expect(2 * tp / (2 * tp + fp + fn) > 0.5, "pseudo-Dice of class 1 is above 0.5", c10::str(2 * tp / (2 * tp + fp + fn)));
+  const double tp = validation.true_positives[0], fp = validation.false_positives[0],
+               fn = validation.false_negatives[0];
+  expect(2 * tp / (2 * tp + fp + fn) > 0.5, "pseudo-Dice of class 1 is above 0.5",
+         c10::str(2 * tp / (2 * tp + fp + fn)));
 
-  const std::string path = (std::filesystem::temp_directory_path() / ("voxgrad_check_" + std::to_string(getpid()) + ".pth")).string();
+  const std::string path =
+      (std::filesystem::temp_directory_path() / ("voxgrad_check_" + std::to_string(getpid()) + ".pth")).string();
   auto before = make_trainer(config, cases);
   before->run_training(half);
   before->save_checkpoint(path, io::Dict{}, 0.01);
@@ -74,7 +78,8 @@ void check_training(const std::string& device, int64_t steps) {
   std::filesystem::remove(path);
   const double difference = largest_difference(weights(*whole), weights(*after));
   const double allowed = at::Device(device == "cuda" ? "cuda:0" : device).is_cuda() ? 1e-3 : 0.0;
-  expect(difference <= allowed, "half, save, load, half gives the weights of the whole run", c10::str("largest difference ", difference));
+  expect(difference <= allowed, "half, save, load, half gives the weights of the whole run",
+         c10::str("largest difference ", difference));
 }
 
 void check_host_reads() {
@@ -91,7 +96,8 @@ void check_host_reads() {
   check::reset_device_counts();
   trainer->run_validation(10);
   counts = check::device_counts();
-  expect(counts.host_reads <= 4, "host reads in a chunk of 10 validation steps (its four columns)", std::to_string(counts.host_reads));
+  expect(counts.host_reads <= 4, "host reads in a chunk of 10 validation steps (its four columns)",
+         std::to_string(counts.host_reads));
   bool raised = false;
   try {
     at::ones({2}, at::Device("pretend")).add(at::ones({2}));
@@ -107,7 +113,8 @@ void time_steps(const std::string& device) {
   trainer->run_training(std::vector<double>(5, 0.01));
   auto times = trainer->run_training(std::vector<double>(30, 0.01)).step_ms;
   std::sort(times.begin(), times.end());
-  std::printf("info  ms a training step (tiny, 40x56x40, batch 2): min %.0f, median %.0f\n", times[0], times[times.size() / 2]);
+  std::printf("info  ms a training step (tiny, 40x56x40, batch 2): min %.0f, median %.0f\n", times[0],
+              times[times.size() / 2]);
 }
 
 }  // namespace

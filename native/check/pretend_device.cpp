@@ -51,7 +51,9 @@ struct Hooks : at::PrivateUse1HooksInterface {
   c10::DeviceIndex deviceCount() const override { return 1; }
   c10::DeviceIndex getCurrentDevice() const override { return 0; }
   void setCurrentDevice(c10::DeviceIndex) const override {}
-  const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override { return at::detail::getDefaultCPUGenerator(); }
+  const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override {
+    return at::detail::getDefaultCPUGenerator();
+  }
 };
 
 /// The same memory, seen as a CPU tensor.
@@ -76,8 +78,8 @@ at::Tensor empty(c10::IntArrayRef sizes, std::optional<at::ScalarType> type, std
 
 at::Tensor empty_strided(c10::IntArrayRef sizes, c10::IntArrayRef strides, std::optional<at::ScalarType> type,
                          std::optional<at::Layout>, std::optional<at::Device>, std::optional<bool>) {
-  return at::detail::empty_strided_generic(sizes, strides, &allocator,
-                                           c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), c10::dtype_or_default(type));
+  return at::detail::empty_strided_generic(
+      sizes, strides, &allocator, c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), c10::dtype_or_default(type));
 }
 
 at::Tensor copy_from(const at::Tensor& source, const at::Tensor& target, bool) {
@@ -107,8 +109,10 @@ at::Scalar local_scalar_dense(const at::Tensor& tensor) {
   return on_host(tensor).item();
 }
 
-at::Tensor as_strided(const at::Tensor& self, c10::IntArrayRef sizes, c10::IntArrayRef strides, std::optional<int64_t> offset) {
-  auto view = at::detail::make_tensor<c10::TensorImpl>(c10::TensorImpl::VIEW, c10::Storage(self.storage()), self.key_set(), self.dtype());
+at::Tensor as_strided(const at::Tensor& self, c10::IntArrayRef sizes, c10::IntArrayRef strides,
+                      std::optional<int64_t> offset) {
+  auto view = at::detail::make_tensor<c10::TensorImpl>(c10::TensorImpl::VIEW, c10::Storage(self.storage()),
+                                                       self.key_set(), self.dtype());
   view.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides);
   view.unsafeGetTensorImpl()->set_storage_offset(offset.value_or(self.storage_offset()));
   return view;
@@ -128,13 +132,13 @@ void run_on_host(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
 }
 
 at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
-                       c10::SymIntArrayRef stride, c10::SymIntArrayRef padding, c10::SymIntArrayRef dilation, bool transposed,
-                       c10::SymIntArrayRef output_padding, c10::SymInt groups) {
+                       c10::SymIntArrayRef stride, c10::SymIntArrayRef padding, c10::SymIntArrayRef dilation,
+                       bool transposed, c10::SymIntArrayRef output_padding, c10::SymInt groups) {
   count("aten::convolution");
   std::optional<at::Tensor> host_bias;
   if (bias && bias->defined()) host_bias = on_host(*bias);
-  return on_device(at::convolution_symint(on_host(input), on_host(weight), host_bias, stride, padding, dilation, transposed,
-                                          output_padding, groups));
+  return on_device(at::convolution_symint(on_host(input), on_host(weight), host_bias, stride, padding, dilation,
+                                          transposed, output_padding, groups));
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(
@@ -144,8 +148,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(
   count("aten::convolution_backward");
   const std::vector<c10::SymInt> bias_sizes = {weight.sym_size(transposed ? 1 : 0)};
   const auto [input_gradient, weight_gradient, bias_gradient] = at::convolution_backward_symint(
-      on_host(gradient), on_host(input), on_host(weight), c10::SymIntArrayRef(bias_sizes), stride, padding, dilation, transposed,
-      output_padding, groups, mask);
+      on_host(gradient), on_host(input), on_host(weight), c10::SymIntArrayRef(bias_sizes), stride, padding, dilation,
+      transposed, output_padding, groups, mask);
   return {on_device(input_gradient), on_device(weight_gradient), on_device(bias_gradient)};
 }
 

@@ -1,5 +1,6 @@
-// A pretend accelerator for tests: libtorch's PrivateUse1 device with memory on the host. Every operator runs on the CPU, but
-// a tensor left on the wrong device raises as it would on CUDA, and every copy to the host and every dispatch is counted.
+// A pretend accelerator for tests: libtorch's PrivateUse1 device with memory on the host. Every operator runs on the
+// CPU, but a tensor left on the wrong device raises as it would on CUDA, and every copy to the host and every dispatch
+// is counted.
 #pragma once
 #include <cstdint>
 #include <map>

@@ -25,7 +25,8 @@ std::vector<Case> synthetic_cases(int64_t count, std::array<int64_t, 3> shape, u
     for (int32_t z = 0; z < shape[0]; ++z) {
       for (int32_t y = 0; y < shape[1]; ++y) {
         for (int32_t x = 0; x < shape[2]; ++x, ++voxel, ++label) {
-          const double dz = (z - center[0]) / radius[0], dy = (y - center[1]) / radius[1], dx = (x - center[2]) / radius[2];
+          const double dz = (z - center[0]) / radius[0], dy = (y - center[1]) / radius[1],
+                       dx = (x - center[2]) / radius[2];
           if (dz * dz + dy * dy + dx * dx < 1) *label = dy < 0 ? 1 : 2;
           *voxel = static_cast<float>(*label + 0.3 * draw.normal());
           if (*label > 0) made.foreground[static_cast<size_t>(*label - 1)].push_back({z, y, x});
@@ -39,7 +40,8 @@ std::vector<Case> synthetic_cases(int64_t count, std::array<int64_t, 3> shape, u
   return cases;
 }
 
-TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> patch_size, std::vector<int64_t> features) {
+TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> patch_size,
+                               std::vector<int64_t> features) {
   const auto dimensions = static_cast<int64_t>(patch_size.size());
   const size_t stages = features.size();
   TrainerConfig config;

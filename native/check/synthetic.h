@@ -11,6 +11,7 @@ namespace voxgrad::check {
 std::vector<Case> synthetic_cases(int64_t count, std::array<int64_t, 3> shape, uint64_t seed, at::Device device);
 
 /// nnU-Net's defaults with the features of the `tiny` preset on a patch that can be halved twice.
-TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> patch_size, std::vector<int64_t> features);
+TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> patch_size,
+                               std::vector<int64_t> features);
 
 }  // namespace voxgrad::check

@@ -37,7 +37,8 @@ std::vector<std::vector<std::array<int32_t, 3>>> foreground_locations(const io::
     for (auto& voxel : voxels) {
       for (size_t axis = 0; axis < 3; ++axis) {
         const int64_t position = row[axis + 1];
-        if (position < 0 || position >= shape[axis]) throw Failure("ERR_FORMAT", where + ": a class location lies outside the image");
+        if (position < 0 || position >= shape[axis])
+          throw Failure("ERR_FORMAT", where + ": a class location lies outside the image");
         voxel[axis] = static_cast<int32_t>(position);
       }
       row += 4;
@@ -57,10 +58,12 @@ Case load_case(const std::string& folder, const std::string& id, int64_t channel
     return Failure("ERR_DATASET", "case " + id + " in " + folder + ": " + what + "; run `voxgrad preprocess` again");
   };
   if (image.dim() != 4 || image.size(0) != channels) {
-    throw fault("expected an image of " + std::to_string(channels) + " channels (c, z, y, x), found shape " + describe(image.sizes()));
+    throw fault("expected an image of " + std::to_string(channels) + " channels (c, z, y, x), found shape " +
+                describe(image.sizes()));
   }
   if (segmentation.dim() != 4 || segmentation.size(0) != 1 || segmentation.sizes().slice(1) != image.sizes().slice(1)) {
-    throw fault("expected a segmentation of the image's extents, found " + describe(segmentation.sizes()) + " for " + describe(image.sizes()));
+    throw fault("expected a segmentation of the image's extents, found " + describe(segmentation.sizes()) + " for " +
+                describe(image.sizes()));
   }
   if (!image.isfinite().all().item<bool>()) throw fault("the image holds values that are not finite");
   segmentation = segmentation.squeeze(0).contiguous();
@@ -68,7 +71,8 @@ Case load_case(const std::string& folder, const std::string& id, int64_t channel
   const int16_t* voxel = segmentation.data_ptr<int16_t>();
   for (int64_t i = 0; i < segmentation.numel(); ++i) seen[static_cast<size_t>(voxel[i] + 32768)] = true;
   for (int64_t value = -32768; value < 32768; ++value) {
-    if (seen[static_cast<size_t>(value + 32768)] && value != -1 && std::find(labels.begin(), labels.end(), value) == labels.end()) {
+    if (seen[static_cast<size_t>(value + 32768)] && value != -1 &&
+        std::find(labels.begin(), labels.end(), value) == labels.end()) {
       throw fault("the segmentation holds label " + std::to_string(value) + ", which dataset.json does not name");
     }
   }
@@ -76,7 +80,8 @@ Case load_case(const std::string& folder, const std::string& id, int64_t channel
   result.id = id;
   result.shape = {image.size(1), image.size(2), image.size(3)};
   const std::string properties_file = base + ".pkl";
-  result.foreground = foreground_locations(io::read_pickle(io::read_file(properties_file), properties_file), result.shape, properties_file);
+  result.foreground = foreground_locations(io::read_pickle(io::read_file(properties_file), properties_file),
+                                           result.shape, properties_file);
   result.image = image.to(device);
   result.segmentation = segmentation.to(device);
   return result;

@@ -8,7 +8,8 @@
 
 namespace voxgrad {
 
-/// A preprocessed case. Its images lie on the device, all else on the host, so that choosing a patch reads nothing back.
+/// A preprocessed case. Its images lie on the device, all else on the host, so that choosing a patch reads nothing
+/// back.
 struct Case {
   std::string id;
   at::Tensor image;         // (C, D, H, W) float32
@@ -18,9 +19,9 @@ struct Case {
   std::vector<std::vector<std::array<int32_t, 3>>> foreground;
 };
 
-/// Reads CASE.b2nd, CASE_seg.b2nd and CASE.pkl of nnU-Net's preprocessed folder. `labels`: all values a segmentation may
-/// hold besides -1. Throws Failure: ERR_FORMAT for a damaged file, ERR_DATASET that names the case, what was expected and
-/// what was found for a case that does not fit (channels, shapes, labels, values that are not finite).
+/// Reads CASE.b2nd, CASE_seg.b2nd and CASE.pkl of nnU-Net's preprocessed folder. `labels`: all values a segmentation
+/// may hold besides -1. Throws Failure: ERR_FORMAT for a damaged file, ERR_DATASET that names the case, what was
+/// expected and what was found for a case that does not fit (channels, shapes, labels, values that are not finite).
 Case load_case(const std::string& folder, const std::string& id, int64_t channels, const std::vector<int64_t>& labels,
                at::Device device);
 

@@ -28,8 +28,8 @@ at::Tensor draw_box_starts(at::IntArrayRef shape, at::IntArrayRef load, at::IntA
   return starts;
 }
 
-std::tuple<at::Tensor, at::Tensor> crop_op(const at::Tensor& image, const at::Tensor& segmentation, at::IntArrayRef start,
-                                           at::IntArrayRef extent) {
+std::tuple<at::Tensor, at::Tensor> crop_op(const at::Tensor& image, const at::Tensor& segmentation,
+                                           at::IntArrayRef start, at::IntArrayRef extent) {
   const Case source{"", image, segmentation, {image.size(1), image.size(2), image.size(3)}, {}};
   return crop(source, to_extents(start), to_extents(extent));
 }

@@ -9,7 +9,8 @@ bool is_foreground_forced(int64_t sample, int64_t batch_size, double share) {
   return sample >= static_cast<int64_t>(std::nearbyint(static_cast<double>(batch_size) * (1.0 - share)));
 }
 
-Extents draw_box_start(const Case& source, const Extents& load, const Extents& patch, bool force_foreground, Draw& draw) {
+Extents draw_box_start(const Case& source, const Extents& load, const Extents& patch, bool force_foreground,
+                       Draw& draw) {
   Extents lowest, highest;
   for (size_t axis = 0; axis < 3; ++axis) {
     const int64_t need = std::max(load[axis] - patch[axis], load[axis] - source.shape[axis]);
@@ -18,7 +19,8 @@ Extents draw_box_start(const Case& source, const Extents& load, const Extents& p
   }
   Extents start;
   if (force_foreground && !source.foreground.empty()) {
-    const auto& voxels = source.foreground[static_cast<size_t>(draw.below(static_cast<int64_t>(source.foreground.size())))];
+    const auto& voxels =
+        source.foreground[static_cast<size_t>(draw.below(static_cast<int64_t>(source.foreground.size())))];
     const auto& voxel = voxels[static_cast<size_t>(draw.below(static_cast<int64_t>(voxels.size())))];
     for (size_t axis = 0; axis < 3; ++axis) start[axis] = std::max(lowest[axis], voxel[axis] - load[axis] / 2);
   } else {

@@ -18,7 +18,8 @@ bool is_foreground_forced(int64_t sample, int64_t batch_size, double share);
 /// Start of a box of extent `load` in a case, so that a patch of extent `patch` can be cut from its middle after a
 /// rotation. The box may reach beyond the case on either side. A forced box is centered on a random voxel of a random
 /// class and clamped at the lower bound only, as nnU-Net does; without foreground it is drawn uniformly.
-Extents draw_box_start(const Case& source, const Extents& load, const Extents& patch, bool force_foreground, Draw& draw);
+Extents draw_box_start(const Case& source, const Extents& load, const Extents& patch, bool force_foreground,
+                       Draw& draw);
 
 /// Cuts [start, start + extent) out; beyond the case the image is 0 and the segmentation -1. Returns contiguous tensors
 /// (C, D, H, W) and (D, H, W) on the case's device.

@@ -32,7 +32,8 @@ MomentumBuffers find_momentum(const Network& network, const io::Value& file, con
     if (!buffer.is<io::TorchTensor>()) continue;
     const at::Tensor& tensor = buffer.as<io::TorchTensor>().tensor;
     if (index >= network.parameters().size() || tensor.sizes() != network.parameters()[index].tensor.sizes()) {
-      throw Failure("ERR_CHECKPOINT", path + ": the momentum of parameter " + std::to_string(index) + " does not fit the network");
+      throw Failure("ERR_CHECKPOINT",
+                    path + ": the momentum of parameter " + std::to_string(index) + " does not fit the network");
     }
     found.emplace_back(index, tensor);
   }
@@ -45,7 +46,8 @@ void Trainer::save_checkpoint(const std::string& path, const io::Value& entries,
   io::Dict momentum;
   for (size_t i = 0; i < buffers.size(); ++i) {
     if (!buffers[i].defined()) continue;
-    momentum.items.emplace_back(static_cast<int64_t>(i), io::Dict{{{"momentum_buffer", io::TorchTensor{to_host(buffers[i])}}}});
+    momentum.items.emplace_back(static_cast<int64_t>(i),
+                                io::Dict{{{"momentum_buffer", io::TorchTensor{to_host(buffers[i])}}}});
   }
   const io::List groups{{param_group(optimizer_.config(), learning_rate, buffers.size())}};
   io::Dict file{{{"network_weights", state_dict(network_)},
@@ -64,7 +66,8 @@ io::Value Trainer::load_checkpoint(const std::string& path, bool optimizer) {
 
   io::Dict rest;
   for (const auto& entry : file.as<io::Dict>().items) {
-    const bool own = entry.first.is<std::string>() && (entry.first.text() == "network_weights" || entry.first.text() == "optimizer_state");
+    const bool own = entry.first.is<std::string>() &&
+                     (entry.first.text() == "network_weights" || entry.first.text() == "optimizer_state");
     if (!own) rest.items.push_back(entry);
   }
   return rest;

@@ -10,8 +10,8 @@
 namespace voxgrad {
 
 namespace {
-/// The addon links libtorch_cpu alone. libtorch's CUDA half registers itself when it is opened, which has to happen before
-/// the first question about CUDA.
+/// The addon links libtorch_cpu alone. libtorch's CUDA half registers itself when it is opened, which has to happen
+/// before the first question about CUDA.
 void load_cuda_library() {
   static void* const library = dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL);
   if (!library) {

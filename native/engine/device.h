@@ -16,7 +16,8 @@ at::Device open_device(const std::string& name);
 /// Throws Failure(ERR_CONFIG) for half precision on the CPU.
 at::ScalarType open_precision(const std::string& precision, at::Device device);
 
-/// Sets this thread's number of threads and flushes denormal numbers to zero in all of them: they slow convolutions down.
+/// Sets this thread's number of threads and flushes denormal numbers to zero in all of them: they slow convolutions
+/// down.
 void prepare_thread(int64_t threads, bool deterministic);
 
 }  // namespace voxgrad

@@ -58,8 +58,9 @@ at::Tensor Loss::operator()(const std::vector<at::Tensor>& logits, const at::Ten
   at::Tensor sum;
   for (size_t level = 0; level < heads_.size(); ++level) {
     if (!heads_[level]) continue;
-    const at::Tensor loss = config_.deepSupervisionWeights[level] * dice_and_cross_entropy(logits[level], labels_at_level(labels, level),
-                                                                                           config_.batchDice, config_.smooth);
+    const at::Tensor loss =
+        config_.deepSupervisionWeights[level] *
+        dice_and_cross_entropy(logits[level], labels_at_level(labels, level), config_.batchDice, config_.smooth);
     sum = sum.defined() ? sum + loss : loss;
   }
   return sum;

@@ -16,8 +16,9 @@ void check(const NetworkConfig& config) {
   require(config.architecture == "PlainConvUNet", "expected PlainConvUNet, found " + config.architecture);
   require(config.dimensions == 2 || config.dimensions == 3, "expected 2 or 3 dimensions");
   require(stages >= 2, "expected at least 2 stages, found " + std::to_string(stages));
-  require(config.kernelSizes.size() == stages && config.strides.size() == stages && config.convsPerStage.size() == stages,
-          "kernelSizes, strides and convsPerStage need one entry a stage");
+  require(
+      config.kernelSizes.size() == stages && config.strides.size() == stages && config.convsPerStage.size() == stages,
+      "kernelSizes, strides and convsPerStage need one entry a stage");
   require(config.convsPerStageDecoder.size() == stages - 1, "convsPerStageDecoder needs one entry a decoder stage");
   for (size_t stage = 0; stage < stages; ++stage) {
     const auto extents = static_cast<size_t>(config.dimensions);
@@ -66,7 +67,8 @@ Network::Network(const NetworkConfig& config, uint64_t seed, at::Device device) 
     const auto& stride = config.strides[stage + 1];
     Convolution up;
     up.stride = stride;
-    up.weight = add_parameter(prefix + ".weight", draw_weight(weight_shape(features[stage + 1], features[stage], stride), seed));
+    up.weight = add_parameter(prefix + ".weight",
+                              draw_weight(weight_shape(features[stage + 1], features[stage], stride), seed));
     if (config.convBias) up.bias = add_parameter(prefix + ".bias", at::zeros({features[stage]}));
     upsamplings_.push_back(up);
   }
@@ -75,7 +77,8 @@ Network::Network(const NetworkConfig& config, uint64_t seed, at::Device device) 
     const std::string prefix = "decoder.seg_layers." + std::to_string(level);
     Convolution head;
     head.stride = ones;
-    head.weight = add_parameter(prefix + ".weight", draw_weight(weight_shape(config.outputChannels, features[stage], ones), seed));
+    head.weight = add_parameter(prefix + ".weight",
+                                draw_weight(weight_shape(config.outputChannels, features[stage], ones), seed));
     head.bias = add_parameter(prefix + ".bias", at::zeros({config.outputChannels}));
     heads_.push_back(head);
   }
@@ -123,7 +126,8 @@ at::Tensor Network::apply(const ConvBlock& block, const at::Tensor& x) const {
   const std::vector<int64_t> ones(block.stride.size(), 1), zeros(block.stride.size(), 0);
   // The convolution's bias is left out: the norm subtracts each channel's mean and so cancels it exactly. The parameter
   // exists, decays and is saved as in nnU-Net.
-  at::Tensor y = at::convolution(x, parameters_[block.weight].tensor, {}, block.stride, block.padding, ones, false, zeros, 1);
+  at::Tensor y =
+      at::convolution(x, parameters_[block.weight].tensor, {}, block.stride, block.padding, ones, false, zeros, 1);
   const at::Tensor &weight = parameters_[block.norm_weight].tensor, &bias = parameters_[block.norm_bias].tensor;
   // One group a channel is instance norm; unlike at::instance_norm it keeps the channels-last layout.
   y = device_.is_cpu() ? at::group_norm(y, y.size(1), weight, bias, config_.normEps)
@@ -152,7 +156,8 @@ std::vector<at::Tensor> Network::forward(const at::Tensor& image, const std::vec
     x = at::cat({x, skips[output]}, 1);
     for (const auto& block : decoder_[level]) x = apply(block, x);
     if (!wanted[output]) continue;
-    logits[output] = at::convolution(x, parameters_[head.weight].tensor, bias_of(head), ones, zeros, ones, false, zeros, 1);
+    logits[output] =
+        at::convolution(x, parameters_[head.weight].tensor, bias_of(head), ones, zeros, ones, false, zeros, 1);
   }
   return logits;
 }

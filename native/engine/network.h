@@ -24,8 +24,9 @@ class Network {
   /// Throws Failure(ERR_CONFIG) if the lists do not fit together.
   Network(const NetworkConfig& config, uint64_t seed, at::Device device);
 
-  /// `image` is (B, C, D, H, W) or (B, C, H, W). Returns one tensor of logits per wanted head, highest resolution first;
-  /// head i is computed only if `wanted[i]`, else its place holds an undefined tensor. There are stages - 1 heads.
+  /// `image` is (B, C, D, H, W) or (B, C, H, W). Returns one tensor of logits per wanted head, highest resolution
+  /// first; head i is computed only if `wanted[i]`, else its place holds an undefined tensor. There are stages - 1
+  /// heads.
   std::vector<at::Tensor> forward(const at::Tensor& image, const std::vector<bool>& wanted) const;
   /// The logits at full resolution alone.
   at::Tensor forward(const at::Tensor& image) const;

@@ -21,7 +21,8 @@ void Optimizer::zero_gradients() {
 
 at::Tensor Optimizer::step(double learning_rate) {
   at::NoGradGuard no_grad;
-  // Parameters that have momentum and those that are met for the first time: the fused kernel treats each group at once.
+  // Parameters that have momentum and those that are met for the first time: the fused kernel treats each group at
+  // once.
   std::vector<at::Tensor> parameters[2], gradients[2], buffers[2], all_gradients;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const at::Tensor gradient = parameters_[i].grad();

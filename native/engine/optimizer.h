@@ -12,9 +12,10 @@ namespace voxgrad {
 
 class Optimizer {
  public:
-  /// `parameters` are the network's, in order; those that never receive a gradient (heads of weight 0) are left out at the
-  /// first step, as in PyTorch: no decay, no momentum. With `dynamic_scale` (float16) the loss is scaled and the scale
-  /// adapts on the device (torch.amp.GradScaler: starts at 65536, doubles after 2000 finite steps, halves otherwise).
+  /// `parameters` are the network's, in order; those that never receive a gradient (heads of weight 0) are left out at
+  /// the first step, as in PyTorch: no decay, no momentum. With `dynamic_scale` (float16) the loss is scaled and the
+  /// scale adapts on the device (torch.amp.GradScaler: starts at 65536, doubles after 2000 finite steps, halves
+  /// otherwise).
   Optimizer(const OptimizerConfig& config, const std::vector<Parameter>& parameters, bool dynamic_scale);
 
   /// Drops the gradients of the last step.

@@ -12,7 +12,8 @@ std::vector<int64_t> tile_starts(int64_t size, int64_t tile, double tile_step) {
   const auto count = static_cast<int64_t>(std::ceil(static_cast<double>(size - tile) / target)) + 1;
   const double step = count > 1 ? static_cast<double>(size - tile) / static_cast<double>(count - 1) : 0.0;
   std::vector<int64_t> starts;
-  for (int64_t i = 0; i < count; ++i) starts.push_back(static_cast<int64_t>(std::nearbyint(step * static_cast<double>(i))));
+  for (int64_t i = 0; i < count; ++i)
+    starts.push_back(static_cast<int64_t>(std::nearbyint(step * static_cast<double>(i))));
   return starts;
 }
 
@@ -27,7 +28,8 @@ at::Tensor gaussian_weights(const std::vector<int64_t>& tile) {
     at::Tensor axis = at::zeros({extent}, at::kDouble);
     for (int64_t i = 0; i < extent; ++i) {
       const int64_t x = i - extent / 2;
-      if (std::abs(x) <= radius) axis.data_ptr<double>()[i] = std::exp(-0.5 * static_cast<double>(x * x) / (sigma * sigma)) / sum;
+      if (std::abs(x) <= radius)
+        axis.data_ptr<double>()[i] = std::exp(-0.5 * static_cast<double>(x * x) / (sigma * sigma)) / sum;
     }
     weights = weights.unsqueeze(-1) * axis;
   }
@@ -69,9 +71,11 @@ at::Tensor predict_sliding_window(const Network& network, const at::Tensor& imag
   }
 
   const auto options = at::TensorOptions().device(device).dtype(at::kFloat);
-  at::Tensor weights = window.gaussian ? gaussian_weights(window.patch_size).to(device) : at::ones(window.patch_size, options);
+  at::Tensor weights =
+      window.gaussian ? gaussian_weights(window.patch_size).to(device) : at::ones(window.patch_size, options);
   if (slices) weights = weights.unsqueeze(0);
-  at::Tensor logits = at::zeros({network.config().outputChannels, padded.size(1), padded.size(2), padded.size(3)}, options);
+  at::Tensor logits =
+      at::zeros({network.config().outputChannels, padded.size(1), padded.size(2), padded.size(3)}, options);
   at::Tensor weight_sum = at::zeros({padded.size(1), padded.size(2), padded.size(3)}, options);
 
   auto box = [&tile](const at::Tensor& tensor, int64_t z, int64_t y, int64_t x) {

@@ -11,7 +11,8 @@ namespace voxgrad {
 namespace {
 std::map<std::string, at::Tensor> copy_parameters(const Network& network) {
   std::map<std::string, at::Tensor> copies;
-  for (const auto& [name, tensor] : network.parameters()) copies[name] = tensor.detach().contiguous(at::MemoryFormat::Contiguous).clone();
+  for (const auto& [name, tensor] : network.parameters())
+    copies[name] = tensor.detach().contiguous(at::MemoryFormat::Contiguous).clone();
   return copies;
 }
 }  // namespace
@@ -32,9 +33,11 @@ Trace trace_steps(const TrainerConfig& config, const std::string& checkpoint, co
     value.backward();
     trace.losses.push_back(value.item<double>());
     if (step == 0) {
-      for (const at::Tensor& output : logits) trace.outputs.push_back(output.defined() ? output.detach().contiguous() : output);
+      for (const at::Tensor& output : logits)
+        trace.outputs.push_back(output.defined() ? output.detach().contiguous() : output);
       for (const auto& [name, tensor] : network.parameters()) {
-        if (tensor.grad().defined()) trace.gradients[name] = tensor.grad().contiguous(at::MemoryFormat::Contiguous).clone();
+        if (tensor.grad().defined())
+          trace.gradients[name] = tensor.grad().contiguous(at::MemoryFormat::Contiguous).clone();
       }
     }
     trace.gradient_norms.push_back(optimizer.step(learning_rates[step]).item<double>());

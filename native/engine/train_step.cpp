@@ -5,7 +5,8 @@
 
 namespace voxgrad {
 
-// ---- training step ----------------------------------------------------------------------------------------------------
+// ---- training step
+// ----------------------------------------------------------------------------------------------------
 
 StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, uint64_t step, double learning_rate) {
   const Batch batch = parts.batches.training_batch(cases, step);
@@ -23,7 +24,8 @@ StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, ui
   return {loss.detach(), gradient_norm};
 }
 
-// ---- validation step --------------------------------------------------------------------------------------------------
+// ---- validation step
+// --------------------------------------------------------------------------------------------------
 
 at::Tensor validation_step(const StepParts& parts, const std::vector<Case>& cases, uint64_t step, DiceCounts& counts) {
   at::NoGradGuard no_grad;

@@ -33,8 +33,8 @@ struct Snapshot {
   float last_loss = 0;  // NaN on an accelerator, where reading it would make the host wait
 };
 
-/// All calls but snapshot() and stop() must come from one thread (native/addon/job_thread.h gives each trainer its own):
-/// libtorch keeps its number of threads, autocast and gradient mode per thread.
+/// All calls but snapshot() and stop() must come from one thread (native/addon/job_thread.h gives each trainer its
+/// own): libtorch keeps its number of threads, autocast and gradient mode per thread.
 class Trainer {
  public:
   /// Throws Failure: ERR_CONFIG for numbers that do not fit together, ERR_DEVICE for a device that is not there.

@@ -13,7 +13,8 @@ io::OrderedDict state_dict(const Network& network) {
   std::vector<at::Tensor> tensors;
   for (const auto& parameter : network.parameters()) tensors.push_back(to_host(parameter.tensor));
   io::OrderedDict weights;
-  for (const auto& [name, index] : network.state_dict_keys()) weights.items.emplace_back(name, io::TorchTensor{tensors[index]});
+  for (const auto& [name, index] : network.state_dict_keys())
+    weights.items.emplace_back(name, io::TorchTensor{tensors[index]});
   return weights;
 }
 
@@ -24,10 +25,12 @@ std::vector<at::Tensor> find_weights(const Network& network, const io::Value& fi
   std::vector<at::Tensor> found;
   for (const auto& parameter : network.parameters()) {
     const io::Value* value = weights->find(parameter.name);
-    if (!value || !value->is<io::TorchTensor>()) throw misfit("the weights lack " + parameter.name + ": another network made them");
+    if (!value || !value->is<io::TorchTensor>())
+      throw misfit("the weights lack " + parameter.name + ": another network made them");
     const at::Tensor& tensor = value->as<io::TorchTensor>().tensor;
     if (tensor.sizes() != parameter.tensor.sizes()) {
-      throw misfit(parameter.name + " has shape " + c10::str(tensor.sizes()) + ", the plans need " + c10::str(parameter.tensor.sizes()));
+      throw misfit(parameter.name + " has shape " + c10::str(tensor.sizes()) + ", the plans need " +
+                   c10::str(parameter.tensor.sizes()));
     }
     if (!tensor.isfinite().all().item<bool>()) throw misfit(parameter.name + " holds values that are not finite");
     found.push_back(tensor);

@@ -1,5 +1,6 @@
-// Addressed random numbers: every draw is Philox4x32-10 (Salmon et al., SC'11) of (seed, step, sample, purpose, index), so
-// that thread count, prefetch order and where a run was stopped cannot change it. Host and device compile this same code.
+// Addressed random numbers: every draw is Philox4x32-10 (Salmon et al., SC'11) of (seed, step, sample, purpose, index),
+// so that thread count, prefetch order and where a run was stopped cannot change it. Host and device compile this same
+// code.
 #pragma once
 #include <array>
 #include <cmath>
@@ -57,8 +58,8 @@ struct Address {
   uint32_t sample = 0;  // index in the global batch, below 65536
 };
 
-/// The stream of numbers at one address and purpose. Block i of the stream is philox(counter = {i, purpose << 16 | sample,
-/// step low, step high}, key = seed). Copyable; reading it advances only this object.
+/// The stream of numbers at one address and purpose. Block i of the stream is philox(counter = {i, purpose << 16 |
+/// sample, step low, step high}, key = seed). Copyable; reading it advances only this object.
 class Draw {
  public:
   Draw(const Address& address, Purpose purpose)

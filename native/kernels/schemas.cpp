@@ -56,7 +56,8 @@ TORCH_LIBRARY(voxgrad, m) {
 
   // Starts (count, 3) of boxes in a case; classes: rows of class index and voxel (z, y, x).
   m.def(
-      "draw_box_starts(int[] shape, int[] load, int[] patch, bool forced, Tensor classes, int seed, int count) -> Tensor");
+      "draw_box_starts(int[] shape, int[] load, int[] patch, bool forced, Tensor classes, int seed, int count) -> "
+      "Tensor");
   // Image (c, z, y, x) and segmentation (z, y, x) cut at a start that may lie outside; padded with 0 and -1.
   m.def("crop(Tensor image, Tensor segmentation, int[] start, int[] extent) -> (Tensor, Tensor)");
   // How many samples of a batch are forced to show foreground.

@@ -25,12 +25,15 @@ void check_input(const CaseInput& input, const PreprocessingPlan& plan) {
   const int64_t voxels = voxel_count(input.shape);
   if (voxels < 1) throw Failure("ERR_DATASET", "expected an image with voxels, found an empty one");
   if (!input.segmentation.empty() && static_cast<int64_t>(input.segmentation.size()) != voxels)
-    throw Failure("ERR_DATASET", "expected a segmentation with the image's " + std::to_string(voxels) + " voxels, found " +
-                                     std::to_string(input.segmentation.size()) + "; image and label must share one grid");
+    throw Failure("ERR_DATASET", "expected a segmentation with the image's " + std::to_string(voxels) +
+                                     " voxels, found " + std::to_string(input.segmentation.size()) +
+                                     "; image and label must share one grid");
   for (const double spacing : input.spacing)
-    if (!(spacing > 0)) throw Failure("ERR_DATASET", "expected positive voxel spacings, found " + std::to_string(spacing));
+    if (!(spacing > 0))
+      throw Failure("ERR_DATASET", "expected positive voxel spacings, found " + std::to_string(spacing));
   for (const double spacing : plan.target_spacing)
-    if (!(spacing > 0)) throw Failure("ERR_CONFIG", "expected positive spacings in the plan, found " + std::to_string(spacing));
+    if (!(spacing > 0))
+      throw Failure("ERR_CONFIG", "expected positive spacings in the plan, found " + std::to_string(spacing));
 }
 
 }  // namespace
@@ -38,8 +41,8 @@ void check_input(const CaseInput& input, const PreprocessingPlan& plan) {
 Spacing3 complete_spacing(const std::vector<double>& target_spacing, const Spacing3& case_spacing) {
   if (target_spacing.size() == 2) return {case_spacing[0], target_spacing[0], target_spacing[1]};
   if (target_spacing.size() == 3) return {target_spacing[0], target_spacing[1], target_spacing[2]};
-  throw Failure("ERR_CONFIG", "expected 2 or 3 numbers in spacing of the plan, found " +
-                                  std::to_string(target_spacing.size()));
+  throw Failure("ERR_CONFIG",
+                "expected 2 or 3 numbers in spacing of the plan, found " + std::to_string(target_spacing.size()));
 }
 
 PreparedCase prepare_case(const CaseInput& input, const PreprocessingPlan& plan) {
@@ -55,15 +58,16 @@ PreparedCase prepare_case(const CaseInput& input, const PreprocessingPlan& plan)
 
   const auto& axes = plan.transpose_forward;
   result.image = transposed(std::move(result.image), axes);
-  result.properties = {input.spacing, reordered(input.shape, axes), {reordered(box.begin, axes), reordered(box.end, axes)}};
+  result.properties = {
+      input.spacing, reordered(input.shape, axes), {reordered(box.begin, axes), reordered(box.end, axes)}};
   const Spacing3 spacing = reordered(input.spacing, axes);
   const Spacing3 target = complete_spacing(plan.target_spacing, spacing);
   const Shape3 shape = resampled_shape(result.image.shape, spacing, target);
   const auto resample_apart = [&](const ResamplingRule& rule) {
     return separate_axis(spacing, target, rule.force_separate_z);
   };
-  result.image = resample_image(std::move(result.image), shape, plan.image_resampling,
-                                resample_apart(plan.image_resampling));
+  result.image =
+      resample_image(std::move(result.image), shape, plan.image_resampling, resample_apart(plan.image_resampling));
   if (input.segmentation.empty()) return result;
   result.segmentation = transposed(std::move(result.segmentation), axes);
   result.segmentation = resample_segmentation(std::move(result.segmentation), shape, plan.segmentation_resampling,

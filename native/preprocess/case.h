@@ -13,7 +13,8 @@ namespace voxgrad::preprocess {
 /// The parts of a plan's configuration that preprocessing follows.
 struct PreprocessingPlan {
   std::array<int, 3> transpose_forward{0, 1, 2};
-  /// Millimeters in transposed order; two values (of axes 1 and 2) for a 2D configuration, where axis 0 keeps its spacing.
+  /// Millimeters in transposed order; two values (of axes 1 and 2) for a 2D configuration, where axis 0 keeps its
+  /// spacing.
   std::vector<double> target_spacing;
   std::vector<ChannelNormalization> channels;
   ResamplingRule image_resampling;

@@ -10,10 +10,11 @@
 namespace voxgrad::preprocess {
 
 /// Draws the class locations and writes the three files into an existing folder, the pickle last.
-/// `patch_size` decides chunks and blocks of the arrays. `geometry` is a Dict whose entries go into the pickle as they are
-/// (sitk_stuff or nibabel_stuff). Throws Failure(ERR_DISK).
-/// Source: nnU-Net, default_preprocessor.py, run_case_save; training/dataloading/nnunet_dataset.py, save_case.
+/// `patch_size` decides chunks and blocks of the arrays. `geometry` is a Dict whose entries go into the pickle as they
+/// are (sitk_stuff or nibabel_stuff). Throws Failure(ERR_DISK). Source: nnU-Net, default_preprocessor.py,
+/// run_case_save; training/dataloading/nnunet_dataset.py, save_case.
 void write_case(const std::string& folder, const std::string& case_id, const PreparedCase& prepared,
-                const std::vector<LocationKey>& keys, const std::vector<int64_t>& patch_size, const io::Value& geometry);
+                const std::vector<LocationKey>& keys, const std::vector<int64_t>& patch_size,
+                const io::Value& geometry);
 
 }  // namespace voxgrad::preprocess

@@ -38,7 +38,8 @@ std::vector<std::vector<int64_t>> sample_class_locations(std::span<const int16_t
     for (const int64_t label : key.labels) total += voxels_of.at(static_cast<int16_t>(label)).size();
     std::vector<int64_t>& rows = result.emplace_back();
     if (total == 0) continue;
-    const uint32_t count = std::max(std::min(smallest_sample, total), static_cast<uint32_t>(std::ceil(total * smallest_share)));
+    const uint32_t count =
+        std::max(std::min(smallest_sample, total), static_cast<uint32_t>(std::ceil(total * smallest_share)));
     rows.reserve(4 * static_cast<size_t>(count));
     for (uint32_t offset : random.choice_without_replacement(total, count)) {
       auto label = key.labels.begin();

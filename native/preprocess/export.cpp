@@ -29,8 +29,8 @@ ExportedLabels export_segmentation(std::span<const float> logits, int64_t classe
                                    const std::array<int, 3>& transpose_forward, const ResamplingRule& rule) {
   const int64_t voxels = voxel_count(shape);
   if (classes < 1 || static_cast<int64_t>(logits.size()) != classes * voxels)
-    throw Failure("ERR_INTERNAL", "expected " + std::to_string(classes * voxels) + " logits, found " +
-                                      std::to_string(logits.size()));
+    throw Failure("ERR_INTERNAL",
+                  "expected " + std::to_string(classes * voxels) + " logits, found " + std::to_string(logits.size()));
   const Spacing3 case_spacing = reordered(properties.spacing, transpose_forward);
   const Spacing3 spacing = complete_spacing(target_spacing, case_spacing);
   const Shape3 cropped = properties.crop_box.shape();
@@ -38,8 +38,7 @@ ExportedLabels export_segmentation(std::span<const float> logits, int64_t classe
   std::vector<uint16_t> winners(voxel_count(cropped), 0);
   std::vector<float> best;
   for (int64_t c = 0; c < classes; ++c) {
-    std::vector<float> logit =
-        resample_channel(logits.subspan(c * voxels, voxels), shape, cropped, rule, apart);
+    std::vector<float> logit = resample_channel(logits.subspan(c * voxels, voxels), shape, cropped, rule, apart);
     if (c == 0) {
       best = std::move(logit);
       continue;

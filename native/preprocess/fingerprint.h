@@ -1,4 +1,5 @@
-// What planning must know of a case (extent after the crop, foreground intensities) and of the dataset (their statistics).
+// What planning must know of a case (extent after the crop, foreground intensities) and of the dataset (their
+// statistics).
 #pragma once
 #include <span>
 #include <vector>
@@ -22,8 +23,8 @@ struct CaseFingerprint {
 CaseFingerprint fingerprint_case(std::span<const float> image, int64_t channels, const Shape3& shape,
                                  std::span<const float> segmentation, int64_t samples);
 
-/// Statistics of one channel over the draws of all cases, summed in float32 (in float64 if a case had no foreground) and
-/// rounded as NumPy does. Throws Failure(ERR_DATASET) if there is no value at all.
+/// Statistics of one channel over the draws of all cases, summed in float32 (in float64 if a case had no foreground)
+/// and rounded as NumPy does. Throws Failure(ERR_DATASET) if there is no value at all.
 IntensityProperties intensity_statistics(const std::vector<std::span<const float>>& draws);
 
 }  // namespace voxgrad::preprocess

@@ -23,7 +23,8 @@ struct Moments {
 Moments moments(std::span<const float> values, bool contiguous) {
   const double count = static_cast<double>(values.size());
   const auto value = [&](size_t i) { return values[i]; };
-  const float sum = contiguous ? pairwise_sum<float>(0, values.size(), value) : buffered_sum<float>(values.size(), value);
+  const float sum =
+      contiguous ? pairwise_sum<float>(0, values.size(), value) : buffered_sum<float>(values.size(), value);
   const float mean = static_cast<float>(sum / count);
   const float squares = pairwise_sum<float>(0, values.size(), [&](size_t i) {
     const float difference = values[i] - mean;
@@ -46,7 +47,8 @@ void masked_z_score(std::span<float> values, std::span<const int16_t> segmentati
   for (size_t i = 0; i < values.size(); ++i)
     if (segmentation[i] >= 0) inside.push_back(values[i]);
   if (inside.empty())
-    throw Failure("ERR_DATASET", "expected nonzero voxels to normalize by, found none; remove the case or its blank image");
+    throw Failure("ERR_DATASET",
+                  "expected nonzero voxels to normalize by, found none; remove the case or its blank image");
   z_score(inside, true);
   size_t next = 0;
   for (size_t i = 0; i < values.size(); ++i)
@@ -54,7 +56,8 @@ void masked_z_score(std::span<float> values, std::span<const int16_t> segmentati
 }
 
 void ct(std::span<float> values, const IntensityProperties& properties) {
-  const float low = static_cast<float>(properties.percentile_00_5), high = static_cast<float>(properties.percentile_99_5);
+  const float low = static_cast<float>(properties.percentile_00_5),
+              high = static_cast<float>(properties.percentile_99_5);
   for (float& value : values) value = std::clamp(value, low, std::max(low, high));
   shift_and_scale(values, static_cast<float>(properties.mean), std::max(static_cast<float>(properties.std), epsilon));
 }
@@ -83,8 +86,10 @@ void normalize(Volume<float>& image, const Volume<int16_t>& segmentation,
     const ChannelNormalization& rule = channels[c];
     const std::span<float> values = image.channel(c);
     if (rule.scheme == "ZScoreNormalization") {
-      if (rule.use_mask) masked_z_score(values, segmentation.channel(0));
-      else z_score(values, contiguous);
+      if (rule.use_mask)
+        masked_z_score(values, segmentation.channel(0));
+      else
+        z_score(values, contiguous);
     } else if (rule.scheme == "CTNormalization") {
       ct(values, rule.properties);
     } else if (rule.scheme == "RescaleTo01Normalization") {
@@ -92,9 +97,10 @@ void normalize(Volume<float>& image, const Volume<int16_t>& segmentation,
     } else if (rule.scheme == "RGBTo01Normalization") {
       rgb_to_01(values);
     } else if (rule.scheme != "NoNormalization") {
-      throw Failure("ERR_CONFIG", "expected ZScoreNormalization, CTNormalization, NoNormalization, "
-                                  "RescaleTo01Normalization or RGBTo01Normalization, found " + rule.scheme +
-                                      " in normalization_schemes of the plan");
+      throw Failure("ERR_CONFIG",
+                    "expected ZScoreNormalization, CTNormalization, NoNormalization, "
+                    "RescaleTo01Normalization or RGBTo01Normalization, found " +
+                        rule.scheme + " in normalization_schemes of the plan");
     }
   }
 }

@@ -23,10 +23,10 @@ struct ChannelNormalization {
 };
 
 /// Normalizes every channel in place, in float32 with NumPy's rounding.
-/// image: (channels, a0, a1, a2); segmentation: (1, a0, a1, a2), -1 outside the nonzero mask. `contiguous` tells whether the
-/// crop was one run of the original memory, which decides the order of NumPy's sums.
-/// Throws Failure: ERR_CONFIG for an unknown scheme or a wrong number of channels, ERR_DATASET for an RGB channel outside
-/// [0, 255] or an empty mask. Source: nnU-Net, preprocessing/normalization/default_normalization_schemes.py.
+/// image: (channels, a0, a1, a2); segmentation: (1, a0, a1, a2), -1 outside the nonzero mask. `contiguous` tells
+/// whether the crop was one run of the original memory, which decides the order of NumPy's sums. Throws Failure:
+/// ERR_CONFIG for an unknown scheme or a wrong number of channels, ERR_DATASET for an RGB channel outside [0, 255] or
+/// an empty mask. Source: nnU-Net, preprocessing/normalization/default_normalization_schemes.py.
 void normalize(Volume<float>& image, const Volume<int16_t>& segmentation,
                const std::vector<ChannelNormalization>& channels, bool contiguous);
 

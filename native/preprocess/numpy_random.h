@@ -1,4 +1,5 @@
-// NumPy's legacy random stream numpy.random.RandomState(seed): nnU-Net fixes its draws with it, so they can be repeated.
+// NumPy's legacy random stream numpy.random.RandomState(seed): nnU-Net fixes its draws with it, so they can be
+// repeated.
 #pragma once
 #include <cstdint>
 #include <random>

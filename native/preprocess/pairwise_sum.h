@@ -5,8 +5,8 @@
 
 namespace voxgrad::preprocess {
 
-/// Sum of value(i) for i in [begin, begin + count) in T. Source: NumPy, pairwise summation in the add loops: eight partial
-/// sums in blocks of up to 128 values, above that halves whose lengths are multiples of eight.
+/// Sum of value(i) for i in [begin, begin + count) in T. Source: NumPy, pairwise summation in the add loops: eight
+/// partial sums in blocks of up to 128 values, above that halves whose lengths are multiples of eight.
 template <class T, class Value>
 T pairwise_sum(size_t begin, size_t count, const Value& value) {
   if (count < 8) {
@@ -23,8 +23,8 @@ T pairwise_sum(size_t begin, size_t count, const Value& value) {
   size_t i = 8;
   for (; i + 8 <= count; i += 8)
     for (size_t lane = 0; lane < 8; ++lane) partial[lane] += value(begin + i + lane);
-  T sum = ((partial[0] + partial[1]) + (partial[2] + partial[3])) +
-          ((partial[4] + partial[5]) + (partial[6] + partial[7]));
+  T sum =
+      ((partial[0] + partial[1]) + (partial[2] + partial[3])) + ((partial[4] + partial[5]) + (partial[6] + partial[7]));
   for (; i < count; ++i) sum += value(begin + i);
   return sum;
 }

@@ -122,9 +122,12 @@ Volume<int16_t> resample_segmentation(Volume<int16_t>&& segmentation, const Shap
   Shape3 in_plane = new_shape;
   if (apart) in_plane[*apart] = current.shape[*apart];
   if (current.shape != in_plane) {
-    if (rule.order == 0) current = resize_labels_nearest(current, in_plane);
-    else if (rule.order == 1) current = resize_labels_linear(current, in_plane);
-    else current = resize_labels_spline(current, in_plane, rule, apart);
+    if (rule.order == 0)
+      current = resize_labels_nearest(current, in_plane);
+    else if (rule.order == 1)
+      current = resize_labels_linear(current, in_plane);
+    else
+      current = resize_labels_spline(current, in_plane, rule, apart);
   }
   if (current.shape == new_shape) return current;
   return rule.order_z == 0 ? resize_labels_nearest(current, new_shape)

@@ -1,4 +1,5 @@
-// Resampling of images and segmentations to another grid, with the out-of-plane axis apart where voxels are anisotropic.
+// Resampling of images and segmentations to another grid, with the out-of-plane axis apart where voxels are
+// anisotropic.
 #pragma once
 #include <optional>
 #include <span>
@@ -26,8 +27,8 @@ Shape3 resampled_shape(const Shape3& shape, const Spacing3& spacing, const Spaci
 std::optional<int> separate_axis(const Spacing3& spacing, const Spacing3& new_spacing,
                                  const std::optional<bool>& force_separate_z);
 
-/// One channel of intensities, resampled in float64 and limited to the range of the input (slice by slice where an axis is
-/// apart). Source: nnU-Net, default_resampling.py, resample_data_or_seg; skimage.transform.resize(mode="edge").
+/// One channel of intensities, resampled in float64 and limited to the range of the input (slice by slice where an axis
+/// is apart). Source: nnU-Net, default_resampling.py, resample_data_or_seg; skimage.transform.resize(mode="edge").
 std::vector<float> resample_channel(std::span<const float> channel, const Shape3& shape, const Shape3& new_shape,
                                     const ResamplingRule& rule, std::optional<int> apart);
 
@@ -35,8 +36,8 @@ std::vector<float> resample_channel(std::span<const float> channel, const Shape3
 Volume<float> resample_image(Volume<float>&& image, const Shape3& new_shape, const ResamplingRule& rule,
                              std::optional<int> apart);
 
-/// Labels: each label's 0/1 indicator is interpolated and the largest wins. Ties go to the nearest voxel's label if it is
-/// among the tied ones, else to the smallest. Source: batchgenerators, augmentations/utils.py, resize_segmentation.
+/// Labels: each label's 0/1 indicator is interpolated and the largest wins. Ties go to the nearest voxel's label if it
+/// is among the tied ones, else to the smallest. Source: batchgenerators, augmentations/utils.py, resize_segmentation.
 Volume<int16_t> resample_segmentation(Volume<int16_t>&& segmentation, const Shape3& new_shape,
                                       const ResamplingRule& rule, std::optional<int> apart);
 

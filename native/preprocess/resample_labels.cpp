@@ -138,7 +138,8 @@ Volume<int16_t> resize_labels_spline(const Volume<int16_t>& labels, const Shape3
 Volume<int16_t> resize_labels_along(const Volume<int16_t>& labels, int axis, int64_t new_extent, int order) {
   Shape3 new_shape = labels.shape;
   new_shape[axis] = new_extent;
-  const ResamplingRule rule{.is_segmentation = true, .order = order, .order_z = order, .force_separate_z = std::nullopt};
+  const ResamplingRule rule{
+      .is_segmentation = true, .order = order, .order_z = order, .force_separate_z = std::nullopt};
   Volume<int16_t> result(1, new_shape);
   for (const int16_t label : labels_in(labels)) {
     const std::vector<float> score = resample_channel(indicator(labels, label), labels.shape, new_shape, rule, axis);

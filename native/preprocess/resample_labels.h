@@ -7,8 +7,8 @@ namespace voxgrad::preprocess {
 /// Each output voxel takes the label of the nearest input voxel.
 Volume<int16_t> resize_labels_nearest(const Volume<int16_t>& labels, const Shape3& new_shape);
 
-/// Linear indicators, added in the order in which SciPy adds them, so that ties are exactly its ties. Axes that keep their
-/// extent are copied, so a slice-by-slice resize is the same call.
+/// Linear indicators, added in the order in which SciPy adds them, so that ties are exactly its ties. Axes that keep
+/// their extent are copied, so a slice-by-slice resize is the same call.
 Volume<int16_t> resize_labels_linear(const Volume<int16_t>& labels, const Shape3& new_shape);
 
 /// Spline indicators of any order, each resampled as an image with `rule`; an axis `apart` keeps its extent.

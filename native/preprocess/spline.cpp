@@ -10,19 +10,25 @@ namespace {
 
 /// Lines that are filtered side by side, so that the recursion along each of them becomes vector arithmetic.
 constexpr int64_t lanes = 16;
-/// Edge samples that SciPy puts before and behind a line ahead of the prefilter; the impulse response has died away by then.
+/// Edge samples that SciPy puts before and behind a line ahead of the prefilter; the impulse response has died away by
+/// then.
 constexpr int64_t padding = 12;
 
 /// The poles inside the unit circle of the filter that turns samples into spline coefficients.
 std::vector<double> filter_poles(int order) {
   switch (order) {
-    case 2: return {std::sqrt(8.0) - 3};
-    case 3: return {std::sqrt(3.0) - 2};
-    case 4: return {std::sqrt(664 - std::sqrt(438976.0)) + std::sqrt(304.0) - 19,
-                    std::sqrt(664 + std::sqrt(438976.0)) - std::sqrt(304.0) - 19};
-    case 5: return {std::sqrt(67.5 - std::sqrt(4436.25)) + std::sqrt(26.25) - 6.5,
-                    std::sqrt(67.5 + std::sqrt(4436.25)) - std::sqrt(26.25) - 6.5};
-    default: return {};
+    case 2:
+      return {std::sqrt(8.0) - 3};
+    case 3:
+      return {std::sqrt(3.0) - 2};
+    case 4:
+      return {std::sqrt(664 - std::sqrt(438976.0)) + std::sqrt(304.0) - 19,
+              std::sqrt(664 + std::sqrt(438976.0)) - std::sqrt(304.0) - 19};
+    case 5:
+      return {std::sqrt(67.5 - std::sqrt(4436.25)) + std::sqrt(26.25) - 6.5,
+              std::sqrt(67.5 + std::sqrt(4436.25)) - std::sqrt(26.25) - 6.5};
+    default:
+      return {};
   }
 }
 
@@ -33,7 +39,8 @@ double b_spline(int order, double x) {
   return ((half + x) * b_spline(order - 1, x + 0.5) + (half - x) * b_spline(order - 1, x - 0.5)) / order;
 }
 
-/// For each output voxel the first of its order + 1 neighbors and their weights, on a line that is padded on both sides.
+/// For each output voxel the first of its order + 1 neighbors and their weights, on a line that is padded on both
+/// sides.
 struct Taps {
   std::vector<int64_t> first;
   std::vector<double> weights;
@@ -80,7 +87,8 @@ std::vector<double> sample_positions(int64_t extent, int64_t new_extent) {
 std::vector<int64_t> nearest_indices(int64_t extent, int64_t new_extent) {
   std::vector<int64_t> indices;
   for (const double position : sample_positions(extent, new_extent))
-    indices.push_back(static_cast<int64_t>(std::floor(std::clamp(position, 0.0, static_cast<double>(extent - 1)) + 0.5)));
+    indices.push_back(
+        static_cast<int64_t>(std::floor(std::clamp(position, 0.0, static_cast<double>(extent - 1)) + 0.5)));
   return indices;
 }
 

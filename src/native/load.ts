@@ -29,9 +29,9 @@ export function loadAddon(path: string): NativeBinding {
     throw new VoxgradError('ERR_NATIVE_LOAD', `the native addon is not built (no ${path}): run \`npm run setup\``)
   }
   try {
-    // Read once, when the OpenMP library is loaded: threads that wait must not spin, or training crawls wherever another
-    // process wants the same cores.
-    process.env.OMP_WAIT_POLICY ??= 'passive'
+    // Read once, when the OpenMP library is loaded. By default its waiting threads spin for milliseconds, and training
+    // crawls wherever another process wants the same cores; 10,000 turns keep the pace of a quiet machine as well.
+    if (process.env.OMP_WAIT_POLICY === undefined) process.env.GOMP_SPINCOUNT ??= '10000'
     const addon = createRequire(import.meta.url)(path) as NativeBinding & { Trainer: new () => OpenableTrainer }
     return Object.assign(addon, {
       async createTrainer(config: TrainerConfig): Promise<NativeTrainer> {

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 const program = new URL('../../build/voxgrad_check', import.meta.url).pathname
 
 const run = (args: string[]) =>
-  spawnSync(program, args, { encoding: 'utf8', env: { ...process.env, OMP_WAIT_POLICY: 'passive' } })
+  spawnSync(program, args, { encoding: 'utf8', env: { ...process.env, GOMP_SPINCOUNT: '10000' } })
 
 describe('voxgrad_check', () => {
   it.each(['cpu', 'pretend'])(
