@@ -97,8 +97,27 @@ const filesOf = (folder, name) =>
     .sort()
     .map((file) => path.join(folder, file))
 
+/** Images that training has not seen, and their labels: imagesTs, or else some of the held-out cases in a folder of their own. */
+function imagesToPredict(dataset, folder) {
+  const raw = path.join(folders.nnUNet_raw, dataset)
+  const truths = path.join(raw, 'labelsTs')
+  if (existsSync(truths)) {
+    const cases = namesIn(truths).map((file) => file.slice(0, file.indexOf('.')))
+    return { images: path.join(raw, 'imagesTs'), truths, cases: cases.sort().slice(0, picturedCases) }
+  }
+  const cases = heldOutCases(dataset).slice(0, picturedCases)
+  mkdirSync(folder, { recursive: true })
+  for (const file of cases.flatMap((name) => filesOf(path.join(raw, 'imagesTr'), name))) {
+    copyFileSync(file, path.join(folder, path.basename(file)))
+  }
+  return { images: folder, truths: path.join(raw, 'labelsTr'), cases }
+}
+
+/** The validation cases of fold 0. */
+const heldOutCases = (dataset) => readJson(path.join(folders.nnUNet_preprocessed, dataset, 'splits_final.json'))[0].val
+
 /** Draws the first channel, the truth and the prediction of some cases. */
-async function drawPicture(dataset, cases, images, predictions, file) {
+async function drawPicture(dataset, { images, truths, cases }, predictions, file) {
   const load = (module) => import(path.join(root, 'dist', module))
   const { readCaseImages, readSegmentation } = await load('dataset/image.js')
   const { writeOverlay } = await load('report/overlay.js')
@@ -106,7 +125,7 @@ async function drawPicture(dataset, cases, images, predictions, file) {
   const shown = []
   for (const name of cases) {
     const { image, spacing } = await readCaseImages(filesOf(images, name).slice(0, 1), name)
-    const truth = await readSegmentation(path.join(folders.nnUNet_raw, dataset, 'labelsTr', name + file_ending))
+    const truth = await readSegmentation(path.join(truths, name + file_ending))
     const prediction = await readSegmentation(path.join(predictions, name + file_ending))
     shown.push({
       title: name,
@@ -143,25 +162,16 @@ async function main() {
   const fold = path.join(folders.nnUNet_results, dataset, `voxgrad__${plans}__${configuration}`, 'fold_0')
   await run(voxgrad, 'validate', fold)
 
-  // Some held-out images lie in a folder of their own, as new ones would.
-  const [split] = readJson(path.join(folders.nnUNet_preprocessed, dataset, 'splits_final.json'))
-  const cases = split.val.slice(0, picturedCases)
-  const images = path.join(own, 'images')
+  const fresh = imagesToPredict(dataset, path.join(own, 'images'))
   const predictions = path.join(own, 'predictions')
-  mkdirSync(images, { recursive: true })
-  for (const name of cases) {
-    for (const file of filesOf(path.join(folders.nnUNet_raw, dataset, 'imagesTr'), name)) {
-      copyFileSync(file, path.join(images, path.basename(file)))
-    }
-  }
-  await run(voxgrad, 'predict', '-i', images, '-o', predictions, '--run', fold)
+  await run(voxgrad, 'predict', '-i', fresh.images, '-o', predictions, '--run', fold)
   const picture = path.join(own, 'predictions.png')
-  await drawPicture(dataset, cases, images, predictions, picture)
+  await drawPicture(dataset, fresh, predictions, picture)
 
   const { labels } = readJson(path.join(folders.nnUNet_raw, dataset, 'dataset.json'))
   const summary = readJson(path.join(fold, 'validation/summary.json'))
   const show = (dice) => (dice === null ? 'none' : dice.toFixed(3))
-  console.log(`\nDice on the ${split.val.length} cases held out of training:`)
+  console.log(`\nDice on the ${heldOutCases(dataset).length} cases held out of training:`)
   for (const [name, value] of Object.entries(labels)) {
     if (summary.mean[value]) console.log(`  ${name.padEnd(16)} ${show(summary.mean[value].Dice)}`)
   }

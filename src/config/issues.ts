@@ -35,6 +35,8 @@ export function describeIssues(schema: z.ZodType, issues: readonly Issue[], inpu
 }
 
 function describe(issue: Issue): string {
+  // A text of the schema's own says it best.
+  if (issue.message.startsWith('expected ')) return issue.message
   switch (issue.code) {
     case 'invalid_type':
       return `expected ${nameOfType(issue.expected)}`
@@ -47,9 +49,7 @@ function describe(issue: Issue): string {
     case 'invalid_union':
       return `expected ${[...new Set(issue.errors.flat().map((inner) => describe(inner).replace(/^expected /, '')))].join(' or ')}`
     case 'invalid_format':
-      return issue.message.startsWith('expected')
-        ? issue.message
-        : `expected text of the form ${issue.pattern ?? issue.format}`
+      return `expected text of the form ${issue.pattern ?? issue.format}`
     default:
       return issue.message
   }

@@ -17,7 +17,8 @@ const foldersSchema = z
   .strictObject({ raw: z.string().optional(), preprocessed: z.string().optional(), results: z.string().optional() })
   .describe("Roots of nnU-Net's folders; without them nnUNet_raw, nnUNet_preprocessed and nnUNet_results count")
 
-const foldSchema = z.union([z.int().nonnegative(), z.literal('all')])
+const foldText = 'expected 0, 1, 2, 3, 4 or all'
+const foldSchema = z.union([z.int().min(0, foldText).max(4, foldText), z.literal('all')], foldText)
 
 const budgetSchema = z
   .strictObject({

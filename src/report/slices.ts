@@ -60,7 +60,10 @@ export function viewingSlice(entry: Segmented, axis: number): number {
   return most === 0 ? Math.floor(profile.length / 2) : profile.indexOf(most)
 }
 
-/** Cuts slice `index` along an axis out of a volume (z, y, x); the remaining two axes keep their order. */
+/**
+ * Cuts slice `index` along an axis out of a volume (z, y, x). The remaining two axes keep their order; z goes upwards, as
+ * pictures of a standing patient have it.
+ */
 export function cutSlice(
   volume: ArrayLike<number>,
   shape: readonly [number, number, number],
@@ -75,8 +78,9 @@ export function cutSlice(
   const values = new Float32Array(height * width)
   const start = index * (strides[axis] ?? 0)
   for (let y = 0; y < height; y++) {
+    const row = vertical === 0 ? height - 1 - y : y
     for (let x = 0; x < width; x++) {
-      values[y * width + x] = volume[start + y * strides[vertical] + x * strides[horizontal]] ?? 0
+      values[row * width + x] = volume[start + y * strides[vertical] + x * strides[horizontal]] ?? 0
     }
   }
   return { values, width, height, spacing: [spacing[vertical], spacing[horizontal]] }

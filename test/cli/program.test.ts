@@ -59,7 +59,7 @@ describe('wrong usage exits with 2 and one message', () => {
     [[...train, '--set', 'foo'], '--set: expected key=value'],
     [[...train, '--config', 'missing.yaml'], 'missing.yaml: expected a readable YAML file'],
     [[...train, '--device', 'gpu'], 'device: expected cpu, cuda or cuda:N, found "gpu"'],
-    [['train', '4', '3d_fullres', 'five'], 'fold: expected'],
+    [['train', '4', '3d_fullres', '5'], 'fold: expected 0, 1, 2, 3, 4 or all, found 5'],
     [['train', '77', '3d_fullres', '0'], 'Dataset 77 was not found'],
     [['import', '.', '--id', 'four'], '--id: expected a whole number of at least 1, found "four"'],
     [['plan', '4', '--preset', 'tinny'], '--preset: there is no preset "tinny", did you mean tiny?'],
