@@ -1,6 +1,7 @@
 // Reading and writing whole files: atomic writes, and file system errors as one clear VoxgradError.
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { access, constants, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { type ErrorCode, VoxgradError } from './errors.js'
 import { formatJson, parseJson } from './json.js'
@@ -50,7 +51,7 @@ export async function writeFileAtomically(file: string, content: Uint8Array | st
   const folder = path.dirname(file)
   const temporary = path.join(folder, `.${path.basename(file)}.${randomBytes(6).toString('hex')}.tmp`)
   try {
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
     const handle = await open(temporary, 'wx')
     try {
       await handle.writeFile(content)
@@ -63,6 +64,19 @@ export async function writeFileAtomically(file: string, content: Uint8Array | st
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined)
     throw new VoxgradError('ERR_DISK', `${file}: cannot be written, because ${reasonOf(error)}`, { cause: error })
+  }
+}
+
+/** Makes a folder and those above it. Rejects with the system's error, whose reason reasonOf() gives. */
+export async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true })
+  } catch (error) {
+    // Node reports a read-only file system as ENOENT; the nearest folder that exists says what is wrong.
+    let existing = folder
+    while (!existsSync(existing)) existing = path.dirname(existing)
+    await access(existing, constants.W_OK)
+    throw error
   }
 }
 

@@ -2,13 +2,13 @@
 // Source: nnU-Net convert_MSD_dataset.py (same files, same dataset.json).
 import { randomBytes } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
-import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { copyFile, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
 import { type CasePoolOptions, forEachCase } from '../case-pool.js'
 import { type Folders, parseDatasetName } from '../config/folders.js'
 import { VoxgradError } from '../errors.js'
-import { readJson, reasonOf, syncFolder } from '../files.js'
+import { makeFolder, readJson, reasonOf, syncFolder } from '../files.js'
 import { formatJson, type JsonObject, keysInFileOrder } from '../json.js'
 import { parseDatasetJson } from './dataset-json.js'
 import { readCaseImages } from './image.js'
@@ -78,8 +78,7 @@ export async function importDecathlon(
   const target = path.join(folders.raw, name)
   const temporary = path.join(folders.raw, `.${name}.${randomBytes(6).toString('hex')}.tmp`)
   try {
-    for (const part of ['imagesTr', 'imagesTs', 'labelsTr'])
-      await mkdir(path.join(temporary, part), { recursive: true })
+    for (const part of ['imagesTr', 'imagesTs', 'labelsTr']) await makeFolder(path.join(temporary, part))
     await forEachCase(sources, (source) => bringOver(source, temporary, channels), bytesOf, options)
     await writeFile(path.join(temporary, 'dataset.json'), formatJson(converted))
     await rename(temporary, target)

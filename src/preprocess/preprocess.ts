@@ -1,6 +1,6 @@
 // Preprocesses a dataset for one or more configurations into nnU-Net's folder of Blosc2 arrays.
 import { existsSync, statSync } from 'node:fs'
-import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
+import { copyFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { type CasePoolOptions, forEachCase } from '../case-pool.js'
 import { type Folders, findDataset } from '../config/folders.js'
@@ -9,7 +9,7 @@ import { type ReaderName, supportedReader } from '../dataset/image.js'
 import { bytesToRead, listCases, type RawCase } from '../dataset/raw.js'
 import { readOrWriteSplits } from '../dataset/splits.js'
 import { VoxgradError } from '../errors.js'
-import { readJson, reasonOf, syncFolder } from '../files.js'
+import { makeFolder, readJson, reasonOf, syncFolder } from '../files.js'
 import type { PreprocessingPlan } from '../native/binding.js'
 import { native } from '../native/load.js'
 import { type Configuration, type Fingerprint, type Plans, readPlans, resolveConfiguration } from '../plan/plans.js'
@@ -182,7 +182,7 @@ async function memoryEstimate(
 /** Copies labels that are missing there or newer than the copy. */
 async function copyLabels(cases: RawCase[], folder: string, fileEnding: string): Promise<void> {
   await writing(folder, async () => {
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
     for (const { caseId, label } of cases) {
       if (label === undefined) continue
       const copy = path.join(folder, `${caseId}${fileEnding}`)
@@ -197,7 +197,7 @@ async function copyLabels(cases: RawCase[], folder: string, fileEnding: string):
 async function makeEmptyFolder(folder: string): Promise<void> {
   await writing(folder, async () => {
     await rm(folder, { recursive: true, force: true })
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
   })
 }
 

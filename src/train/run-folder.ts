@@ -1,10 +1,10 @@
 // A run's folder on disk: run.json, metrics.jsonl, training_log.txt and the paths of everything else.
 import { existsSync } from 'node:fs'
-import { mkdir, open, readFile } from 'node:fs/promises'
+import { open, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { CheckpointName, TrainOptions } from '../config/schema.js'
 import { VoxgradError } from '../errors.js'
-import { readJson, reasonOf, writeFileAtomically, writeJson } from '../files.js'
+import { makeFolder, readJson, reasonOf, writeFileAtomically, writeJson } from '../files.js'
 import type { TrainerConfig } from '../native/binding.js'
 import { modelFolderOf } from '../predict/model.js'
 import type { EpochLine, RunEvent, StopReason } from './events.js'
@@ -121,7 +121,7 @@ export function metricsUntil(lines: MetricsLine[], from: { epoch: number; step: 
 
 async function append(file: string, text: string, sync = true): Promise<void> {
   try {
-    await mkdir(path.dirname(file), { recursive: true })
+    await makeFolder(path.dirname(file))
     const handle = await open(file, 'a')
     try {
       await handle.writeFile(text)

@@ -1,6 +1,6 @@
 // Everything that a run needs to know before it starts, read from the preprocessed dataset and checked.
 import { existsSync } from 'node:fs'
-import { mkdir, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { type DatasetName, findDataset, resolveFolders } from '../config/folders.js'
@@ -147,7 +147,6 @@ export async function writeModelFiles(setup: RunSetup, modelFolder: string): Pro
       `${plansFile} differs from the plans of this run (${setup.plans.plans_name}); its folds would no longer fit. Move the folder away, or train with --run into another one.`,
     )
   }
-  await mkdir(modelFolder, { recursive: true })
   const copies: [string, string][] = [
     ['dataset.json', 'dataset.json'],
     ['dataset_fingerprint.json', 'dataset_fingerprint.json'],

@@ -49,11 +49,12 @@ function start(job: Job): Run<unknown> {
 function failure(error: unknown): FromChild {
   const known = error instanceof VoxgradError
   const { message, stack } = error as Error
+  const backtrace = known ? error.nativeBacktrace : stack
   return {
     type: 'failed',
     code: known ? error.code : 'ERR_INTERNAL',
-    message: known ? message : (stack ?? message),
-    ...(known && error.nativeBacktrace ? { nativeBacktrace: error.nativeBacktrace } : {}),
+    message,
+    ...(backtrace ? { nativeBacktrace: backtrace } : {}),
   }
 }
 
