@@ -16,7 +16,7 @@ const folders = {
   nnUNet_results: path.join(data, 'nnUNet_results'),
 }
 const plans = 'nnUNetPlansTiny'
-const schedule = ['--epochs', '12', '--steps-per-epoch', '50', '--val-steps', '5']
+const schedule = ['--epochs', '24', '--steps-per-epoch', '50', '--val-steps', '5']
 const picturedCases = 3
 
 class DemoError extends Error {

@@ -1,31 +1,6 @@
 // A complete TrainerConfig for tests of the engine, and the networks that goldens describe.
-import type { AugmentationConfig, TrainerConfig } from '../../src/native/binding.js'
-
-export const defaultAugmentation: AugmentationConfig = {
-  enabled: true,
-  dummy2d: false,
-  rotationProbability: 0.2,
-  rotationRange: [-Math.PI / 6, Math.PI / 6],
-  scalingProbability: 0.2,
-  scalingRange: [0.7, 1.4],
-  noiseProbability: 0.1,
-  noiseStandardDeviation: [0, 0.1],
-  blurProbability: 0.2,
-  blurSigma: [0.5, 1],
-  blurChannelProbability: 0.5,
-  brightnessProbability: 0.15,
-  brightnessRange: [0.75, 1.25],
-  contrastProbability: 0.15,
-  contrastRange: [0.75, 1.25],
-  lowResolutionProbability: 0.25,
-  lowResolutionScale: [0.5, 1],
-  lowResolutionChannelProbability: 0.5,
-  gammaInvertedProbability: 0.1,
-  gammaProbability: 0.3,
-  gammaRange: [0.7, 1.5],
-  mirrorAxes: [0, 1, 2],
-  maskImage: [false],
-}
+import type { TrainerConfig } from '../../src/native/binding.js'
+import { defaultConfig } from '../augment/default-config.js'
 
 /** What differs between the networks of a test; all else is nnU-Net's default. */
 export interface NetworkShape {
@@ -71,7 +46,7 @@ export function trainerConfig(shape: NetworkShape): TrainerConfig {
     loss: { batchDice: shape.batchDice, smooth: 1e-5, deepSupervisionWeights: shape.deepSupervisionWeights },
     optimizer: { momentum: 0.99, nesterov: true, weightDecay: 3e-5, clipNorm: 12 },
     augmentation: {
-      ...defaultAugmentation,
+      ...defaultConfig,
       mirrorAxes: shape.patchSize.map((_, axis) => axis),
       maskImage: Array(shape.inputChannels).fill(false),
     },

@@ -24,7 +24,7 @@ describe.skipIf(!there)('a run in the hands of nnU-Net', () => {
     dataset = await makeSmallDataset()
     const budget = { epochs: 2, stepsPerEpoch: 60, valSteps: 2 }
     run = (await train(smallRun(dataset, { budget, validateAtEnd: false })).finished).folder
-  })
+  }, 600_000)
   afterAll(() => rmSync(dataset.root, { recursive: true, force: true }))
 
   function nnunet(program: string, ...args: string[]): string {
