@@ -29,12 +29,13 @@ export function stepsInEpoch(budget: Budget, epoch: number): number {
 /** The budget in words, shown at the start of a run. */
 export function budgetSentence(budget: Budget, schedule: Schedule): string {
   const number = (value: number) => value.toLocaleString('en-US')
+  const counted = (value: number, noun: string) => `${number(value)} ${noun}${value === 1 ? '' : 's'}`
   const { epochs, stepsPerEpoch, valSteps, totalSteps } = budget
   const last = stepsInEpoch(budget, epochs - 1)
   const cut =
     last === stepsPerEpoch
-      ? `${number(epochs)} epochs x ${number(stepsPerEpoch)} steps = ${number(totalSteps)} steps`
-      : `${number(totalSteps)} steps in ${number(epochs)} epochs of ${number(stepsPerEpoch)}, the last one of ${number(last)}`
+      ? `${counted(epochs, 'epoch')} x ${counted(stepsPerEpoch, 'step')} = ${counted(totalSteps, 'step')}`
+      : `${counted(totalSteps, 'step')} in ${counted(epochs, 'epoch')} of ${number(stepsPerEpoch)}, the last one of ${number(last)}`
   const rate = (step: number) => Number(learningRate(schedule, step).toPrecision(3))
   return `${cut}, ${number(valSteps)} validation batches an epoch; learning rate ${rate(0)} at the first step, ${rate(totalSteps - 1)} at the last`
 }

@@ -11,7 +11,16 @@ export interface TraceGoldens {
   steps: number
 }
 
-const tolerance = { output: 2e-5, loss: 1e-5, gradient: 2e-5, norm: 1e-4, firstUpdate: 2e-4, lastUpdate: 1e-3 }
+// Norms of later steps drift with the weights, as the updates do.
+const tolerance = {
+  output: 2e-5,
+  loss: 1e-5,
+  gradient: 2e-5,
+  firstNorm: 2e-5,
+  laterNorms: 1e-3,
+  firstUpdate: 2e-4,
+  lastUpdate: 1e-3,
+}
 
 /** The network's duplicate of a parameter in the state dict adds nothing; biases before a norm hold rounding noise. */
 const isConvBias = (name: string) => name.endsWith('.conv.bias')
@@ -41,12 +50,18 @@ export function expectSameTrace(trace: StepTrace, goldens: TraceGoldens): Record
     )
   const firstUpdate = update(trace.afterFirst, 'after_1')
   const lastUpdate = update(trace.afterLast, `after_${goldens.steps}`)
-  const norm = Math.max(
-    ...goldens.gradientNorms.map((expected, step) =>
-      Math.abs((trace.gradientNorms[step] ?? Number.NaN) / expected - 1),
-    ),
+  const norms = goldens.gradientNorms.map((theirs, step) =>
+    Math.abs((trace.gradientNorms[step] ?? Number.NaN) / theirs - 1),
   )
-  const found = { output: outputs, loss, gradient: gradients, norm, firstUpdate, lastUpdate }
+  const found = {
+    output: outputs,
+    loss,
+    gradient: gradients,
+    firstNorm: norms[0] ?? Number.NaN,
+    laterNorms: Math.max(...norms),
+    firstUpdate,
+    lastUpdate,
+  }
   for (const [key, limit] of Object.entries(tolerance)) {
     expect(found[key as keyof typeof found], key).toBeLessThanOrEqual(limit)
   }
