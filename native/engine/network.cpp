@@ -3,6 +3,7 @@
 
 #include "failure.h"
 #include "kernels/draw.h"
+#include "kernels/instance_norm.h"
 
 namespace voxgrad {
 
@@ -129,9 +130,11 @@ at::Tensor Network::apply(const ConvBlock& block, const at::Tensor& x) const {
   at::Tensor y =
       at::convolution(x, parameters_[block.weight].tensor, {}, block.stride, block.padding, ones, false, zeros, 1);
   const at::Tensor &weight = parameters_[block.norm_weight].tensor, &bias = parameters_[block.norm_bias].tensor;
-  // One group a channel is instance norm; unlike at::instance_norm it keeps the channels-last layout.
-  y = device_.is_cpu() ? at::group_norm(y, y.size(1), weight, bias, config_.normEps)
-                       : at::instance_norm(y, weight, bias, {}, {}, true, 0.1, config_.normEps, true);
+  if (device_.is_cpu()) {
+    return instance_norm_leaky_relu(y.contiguous(memory_format()), weight, bias, config_.normEps,
+                                    config_.negativeSlope);
+  }
+  y = at::instance_norm(y, weight, bias, {}, {}, true, 0.1, config_.normEps, true);
   return at::leaky_relu_(y, config_.negativeSlope);
 }
 
