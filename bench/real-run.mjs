@@ -166,7 +166,8 @@ function prepare(task, kit, work) {
 
 function summarize(files) {
   const lines = files.flatMap((file) => readLines(readFileSync(file, 'utf8'))).filter((line) => line.epochs === epochs)
-  const of = (side, key) => lines.filter((line) => line.side === side).map((line) => line[key])
+  // A figure that was not measured under equal conditions is null.
+  const of = (side, key) => lines.filter((line) => line.side === side && line[key] !== null).map((line) => line[key])
   const deviation = (list) => Math.sqrt(list.reduce((sum, x) => sum + (x - mean(list)) ** 2, 0) / (list.length - 1))
   for (const side of ['voxgrad', 'nnunet']) {
     const dice = of(side, 'dice')

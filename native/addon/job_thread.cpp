@@ -59,6 +59,11 @@ Napi::Promise JobThread::run(Napi::Object owner, Work work) {
   return promise;
 }
 
+bool JobThread::is_idle() {
+  const std::lock_guard lock(mutex_);
+  return !busy_ && !closed_;
+}
+
 Napi::Promise JobThread::close(Napi::Object owner, std::function<void()> last) {
   const Napi::Env env = owner.Env();
   auto job = std::make_unique<Job>(Job{[last = std::move(last)] {

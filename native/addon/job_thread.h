@@ -32,6 +32,8 @@ class JobThread {
   /// Starts a job; `owner` stays alive until it has ended. The promise is rejected with ERR_BUSY while another job runs
   /// and with ERR_DISPOSED after close().
   Napi::Promise run(Napi::Object owner, Work work);
+  /// Whether run() would start a job now.
+  bool is_idle();
   /// Interrupts the running job, then runs `last` (which frees what the jobs used) as the final one. Idempotent.
   Napi::Promise close(Napi::Object owner, std::function<void()> last);
 

@@ -76,6 +76,10 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
 
   /// Runs `work(trainer)` as a job.
   Napi::Value run(const Napi::CallbackInfo& info, std::function<Finish(Trainer&)> work) {
+    if (jobs_.is_idle()) {
+      const std::lock_guard lock(mutex_);
+      if (trainer_) trainer_->clear_stop();
+    }
     return jobs_.run(self(info), [this, work = std::move(work)] { return work(*trainer_); });
   }
 

@@ -29,7 +29,6 @@ std::vector<double> to_doubles(const at::Tensor& counts) {
 class Trainer::JobMark {
  public:
   JobMark(Trainer& trainer, const std::string& job, int64_t total) : trainer_(trainer) {
-    trainer_.stop_requested_ = false;
     set({job, 0, total, trainer_.step_, std::numeric_limits<float>::quiet_NaN()});
   }
   ~JobMark() { set({"idle", 0, 0, trainer_.step_, std::numeric_limits<float>::quiet_NaN()}); }

@@ -60,12 +60,14 @@ class Trainer {
   Snapshot snapshot() const;
   /// Ends the running job after its current step.
   void stop() { stop_requested_ = true; }
+  /// Forgets an earlier stop. Called when a job is given, not when it starts: a stop in between must count.
+  void clear_stop() { stop_requested_ = false; }
 
   const Network& network() const { return network_; }
   const TrainerConfig& config() const { return config_; }
 
  private:
-  /// Marks a job in the snapshot while it lives and clears an old stop.
+  /// Marks a job in the snapshot while it lives.
   class JobMark;
   void advance(int64_t done, float loss);
 
