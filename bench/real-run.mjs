@@ -77,8 +77,8 @@ const readLines = (text) =>
     .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line))
 
-/** Over epochs, each with its validation; the first one also warms up and is left out. */
-const secondsPerStep = (seconds) => mean(seconds.slice(1)) / STEPS
+/** The median epoch, with its validation: neither the first one's warm-up nor a disturbed one counts. */
+const secondsPerStep = (seconds) => seconds.toSorted((a, b) => a - b)[Math.floor(seconds.length / 2)] / STEPS
 
 const folders = (base) => ({
   nnUNet_raw: path.join(base, 'raw'),

@@ -148,14 +148,31 @@ export interface AugmentationConfig {
 
 /** One number per step, as columns. */
 export interface TrainingChunk {
-  reason: 'completed' | 'stopped'
+  /** non_finite: as many steps in a row as the job allows were skipped. */
+  reason: 'completed' | 'stopped' | 'non_finite'
   /** The first step's index and how many were done. */
   firstStep: number
   steps: number
   loss: Float32Array
   gradientNorm: Float32Array
+  /**
+   * 1 for a step that changed nothing, because its loss or gradient was not finite. The float16 scaler's ordinary
+   * back-offs are 0 as long as its scale is at least 1.
+   */
+  skipped: Uint8Array
   stepMs: Float32Array
+  /** Of stepMs: the host's time for drawing, cutting and augmenting the batch. */
+  dataMs: Float32Array
 }
+
+/** A copy of weights, optimizer and entries on the host, which training no longer touches. */
+export interface CapturedCheckpoint {
+  /** Size of the file that it makes. */
+  readonly bytes: number
+}
+
+/** Memory of the trainer's device in bytes; null on the CPU, whose memory is the process's. */
+export type DeviceMemory = { allocated: number; peak: number } | null
 
 export interface ValidationChunk {
   reason: 'completed' | 'stopped'
@@ -191,7 +208,11 @@ export interface NativeTrainer {
    * may occur in a segmentation besides -1.
    */
   loadCases(job: { folder: string; training: string[]; validation: string[]; labels: number[] }): Promise<void>
-  runTraining(job: { learningRates: Float64Array }): Promise<TrainingChunk>
+  /**
+   * As many steps as there are rates, unless stopped or `mostSkipped` (default: no limit) steps in a row are skipped. The
+   * CPU ends right after the last of them, an accelerator at the end of the chunk, since reading earlier would make it wait.
+   */
+  runTraining(job: { learningRates: Float64Array; mostSkipped?: number }): Promise<TrainingChunk>
   runValidation(job: { steps: number }): Promise<ValidationChunk>
   /** Sliding window over a preprocessed image (c, z, y, x); returns logits (classes, z, y, x). */
   predict(job: PredictionJob & { image: NativeImage }): Promise<NativeImage>
@@ -208,10 +229,21 @@ export interface NativeTrainer {
    * `learningRate` goes into the optimizer's param group.
    */
   saveCheckpoint(job: { path: string; entries: Record<string, unknown>; learningRate: number }): Promise<void>
+  /**
+   * Copies what a checkpoint holds (entries and learningRate as above), so that training goes on while it is written.
+   * Rejects with ERR_NON_FINITE, naming the tensor, if a weight or a momentum is not finite.
+   */
+  captureCheckpoint(job: { entries: Record<string, unknown>; learningRate: number }): Promise<CapturedCheckpoint>
   /** Reads one back: weights, and with 'everything' also the optimizer. Returns all other entries as plain values. */
   loadCheckpoint(job: { path: string; what: 'everything' | 'weights' }): Promise<Record<string, unknown>>
   /** The global step that the next training job starts with; set after loading a checkpoint. */
   setStep(step: number): void
+  /**
+   * The same, and which draws the steps make: after `redraws` reloads because of non-finite losses, others than before
+   * (0: the draws of a run that never had any).
+   */
+  setPosition(position: { step: number; redraws: number }): void
+  deviceMemory(): DeviceMemory
   snapshot(): Snapshot
   /** The running job ends after its current step (training, validation) or tile. */
   stop(): void
@@ -283,6 +315,18 @@ export interface NativeBinding {
   readTorchFile(path: string): Promise<unknown>
   /** Atomic: temporary file, fsync, rename, fsync of the folder. */
   writeFileAtomically(path: string, bytes: Uint8Array): Promise<void>
+
+  /**
+   * Writes a captured checkpoint on another thread: temporary file, space reserved, fsync, rename, fsync of the folder.
+   * Rejects with ERR_DISK, whose message has the bytes needed; the earlier file is then untouched.
+   */
+  writeCheckpoint(path: string, checkpoint: CapturedCheckpoint): Promise<void>
+  /**
+   * Opens (or makes) a file and takes the kernel's exclusive lock on it (flock), which ends with the descriptor or the
+   * process. Returns the descriptor for Node's fs, or null if another holds the lock. The file at the path is the locked
+   * one, also where another process removed and made it anew meanwhile. Throws ERR_DISK.
+   */
+  lockFile(path: string): number | null
 
   createTrainer(config: TrainerConfig): Promise<NativeTrainer>
   /** Training steps on given batches, with what they pass through: for comparisons with nnU-Net. */
