@@ -7,7 +7,8 @@ namespace voxgrad {
 
 /// Codes: ERR_CONFIG (a wrong option), ERR_DATASET (faulty input data), ERR_FORMAT (a damaged or foreign file),
 /// ERR_CHECKPOINT (a checkpoint that does not fit), ERR_DISK (no space, read-only, failed write), ERR_DEVICE,
-/// ERR_OUT_OF_MEMORY, ERR_BUSY (a job is running), ERR_DISPOSED, ERR_INTERNAL (a fault of voxgrad).
+/// ERR_OUT_OF_MEMORY, ERR_NON_FINITE (weights that are not finite), ERR_STOPPED, ERR_BUSY (a job is running),
+/// ERR_DISPOSED, ERR_INTERNAL (a fault of voxgrad).
 class Failure : public std::runtime_error {
  public:
   Failure(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}

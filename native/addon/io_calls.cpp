@@ -1,8 +1,11 @@
-// readBlosc2, readPickle, readTorchFile, writeFileAtomically: file access on libuv's pool.
+// readBlosc2, readPickle, readTorchFile, writeFileAtomically, writeCheckpoint: file access on libuv's pool; and
+// lockFile, which does not wait.
+#include "addon/captured_checkpoint.h"
 #include "addon/convert.h"
 #include "addon/registers.h"
 #include "addon/value_convert.h"
 #include "io/blosc2_array.h"
+#include "io/file_lock.h"
 #include "io/files.h"
 #include "io/pickle.h"
 #include "io/torch_file.h"
@@ -63,12 +66,33 @@ Napi::Value write_file_atomically_call(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value write_checkpoint_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return run_in_pool<bool>(
+        info.Env(),
+        [path = path_argument(info), checkpoint = to_captured_checkpoint(info[1])] {
+          checkpoint->write(path);
+          return true;
+        },
+        [](Napi::Env env, bool&&) -> Napi::Value { return env.Undefined(); });
+  });
+}
+
+Napi::Value lock_file_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::optional<int> descriptor = io::lock_file(path_argument(info));
+    return descriptor ? Napi::Number::New(info.Env(), *descriptor) : info.Env().Null();
+  });
+}
+
 }  // namespace
 
 void register_io(Napi::Env env, Napi::Object exports) {
   exports.Set("readBlosc2", Napi::Function::New(env, read_blosc2_call, "readBlosc2"));
   exports.Set("readPickle", Napi::Function::New(env, read_pickle_call, "readPickle"));
   exports.Set("readTorchFile", Napi::Function::New(env, read_torch_file_call, "readTorchFile"));
+  exports.Set("lockFile", Napi::Function::New(env, lock_file_call, "lockFile"));
+  exports.Set("writeCheckpoint", Napi::Function::New(env, write_checkpoint_call, "writeCheckpoint"));
   exports.Set("writeFileAtomically", Napi::Function::New(env, write_file_atomically_call, "writeFileAtomically"));
 }
 

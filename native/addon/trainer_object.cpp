@@ -1,5 +1,6 @@
 // The Trainer that JavaScript holds: it copies a call's arguments, runs the call as a job on the trainer's own thread
 // and makes columns of the result.
+#include "addon/captured_checkpoint.h"
 #include "addon/config_reader.h"
 #include "addon/convert.h"
 #include "addon/job_thread.h"
@@ -46,9 +47,13 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
          InstanceMethod<&TrainerObject::predict>("predict"),
          InstanceMethod<&TrainerObject::predict_case>("predictCase"),
          InstanceMethod<&TrainerObject::save_checkpoint>("saveCheckpoint"),
+         InstanceMethod<&TrainerObject::capture_checkpoint>("captureCheckpoint"),
          InstanceMethod<&TrainerObject::load_checkpoint>("loadCheckpoint"),
-         InstanceMethod<&TrainerObject::set_step>("setStep"), InstanceMethod<&TrainerObject::snapshot>("snapshot"),
-         InstanceMethod<&TrainerObject::stop>("stop"), InstanceMethod<&TrainerObject::dispose>("dispose")});
+         InstanceMethod<&TrainerObject::set_step>("setStep"),
+         InstanceMethod<&TrainerObject::set_position>("setPosition"),
+         InstanceMethod<&TrainerObject::device_memory>("deviceMemory"),
+         InstanceMethod<&TrainerObject::snapshot>("snapshot"), InstanceMethod<&TrainerObject::stop>("stop"),
+         InstanceMethod<&TrainerObject::dispose>("dispose")});
   }
 
   explicit TrainerObject(const Napi::CallbackInfo& info)
@@ -98,17 +103,26 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
 
   Napi::Value run_training(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
-      const auto rates = to_vector(field(info[0].As<Napi::Object>(), "learningRates").As<Napi::Float64Array>());
-      return run(info, [rates](Trainer& trainer) {
-        auto chunk = std::make_shared<TrainingChunk>(trainer.run_training(rates));
+      const Napi::Object job = info[0].As<Napi::Object>();
+      const auto rates = to_vector(field(job, "learningRates").As<Napi::Float64Array>());
+      int64_t most_skipped = std::numeric_limits<int64_t>::max();
+      if (const Napi::Value most = job.Get("mostSkipped"); !most.IsUndefined()) {
+        most_skipped = most.ToNumber().Int64Value();
+        if (most_skipped < 1) throw Failure("ERR_CONFIG", "mostSkipped: expected at least 1");
+      }
+      return run(info, [rates, most_skipped](Trainer& trainer) {
+        auto chunk = std::make_shared<TrainingChunk>(trainer.run_training(rates, most_skipped));
         return [chunk](Napi::Env env) -> Napi::Value {
           Napi::Object result = Napi::Object::New(env);
-          result.Set("reason", chunk->stopped ? "stopped" : "completed");
+          result.Set("reason", chunk->reason);
           result.Set("firstStep", static_cast<double>(chunk->first_step));
           result.Set("steps", static_cast<double>(chunk->loss.size()));
           result.Set("loss", to_typed_array<Napi::Float32Array>(env, std::move(chunk->loss)));
           result.Set("gradientNorm", to_typed_array<Napi::Float32Array>(env, std::move(chunk->gradient_norm)));
+          result.Set("skipped", to_typed_array<Napi::Uint8Array>(
+                                    env, std::vector<uint8_t>(chunk->skipped.begin(), chunk->skipped.end())));
           result.Set("stepMs", to_typed_array<Napi::Float32Array>(env, std::move(chunk->step_ms)));
+          result.Set("dataMs", to_typed_array<Napi::Float32Array>(env, std::move(chunk->data_ms)));
           return result;
         };
       });
@@ -201,6 +215,17 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
     });
   }
 
+  Napi::Value capture_checkpoint(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      const Napi::Object job = info[0].As<Napi::Object>();
+      auto entries = std::make_shared<io::Value>(to_value(field(job, "entries")));
+      return run(info, [entries, rate = field(job, "learningRate").ToNumber().DoubleValue()](Trainer& trainer) {
+        auto checkpoint = std::make_shared<const io::TorchFile>(trainer.capture_checkpoint(*entries, rate));
+        return [checkpoint](Napi::Env env) -> Napi::Value { return to_js(env, checkpoint); };
+      });
+    });
+  }
+
   Napi::Value load_checkpoint(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
       const Napi::Object job = info[0].As<Napi::Object>();
@@ -215,7 +240,35 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
   void set_step(const Napi::CallbackInfo& info) {
     guarded(info.Env(), [&] {
       const std::lock_guard lock(mutex_);
-      if (trainer_) trainer_->set_step(static_cast<uint64_t>(info[0].ToNumber().Int64Value()));
+      if (trainer_) trainer_->set_position(static_cast<uint64_t>(info[0].ToNumber().Int64Value()), 0);
+    });
+  }
+
+  void set_position(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] {
+      const Napi::Object position = info[0].As<Napi::Object>();
+      const auto number = [&](const char* name) {
+        return static_cast<uint64_t>(field(position, name).ToNumber().Int64Value());
+      };
+      const std::lock_guard lock(mutex_);
+      if (!trainer_) return;
+      if (!jobs_.is_idle()) throw Failure("ERR_BUSY", "the position cannot change while a job runs");
+      trainer_->set_position(number("step"), number("redraws"));
+    });
+  }
+
+  Napi::Value device_memory(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      std::optional<DeviceMemory> memory;
+      {
+        const std::lock_guard lock(mutex_);
+        if (trainer_) memory = trainer_->device_memory();
+      }
+      if (!memory) return info.Env().Null();
+      Napi::Object result = Napi::Object::New(info.Env());
+      result.Set("allocated", static_cast<double>(memory->allocated));
+      result.Set("peak", static_cast<double>(memory->peak));
+      return result;
     });
   }
 

@@ -73,7 +73,7 @@ void check_training(const std::string& device, int64_t steps) {
   before->save_checkpoint(path, io::Dict{}, 0.01);
   auto after = make_trainer(config, cases);
   after->load_checkpoint(path, true);
-  after->set_step(half.size());
+  after->set_position(half.size(), 0);
   after->run_training(half);
   std::filesystem::remove(path);
   const double difference = largest_difference(weights(*whole), weights(*after));
@@ -107,6 +107,34 @@ void check_host_reads() {
   expect(raised, "a tensor left on the host raises", raised ? "yes" : "no");
 }
 
+/// The float16 scaler's state in a file and back.
+void check_scaler(const std::string& device) {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / ("voxgrad_scaler_" + std::to_string(getpid()) + ".pth")).string();
+  auto config = check::synthetic_config(device, {16, 24, 16}, {8, 16, 32});
+  config.precision = "float16";
+  auto trainer = make_trainer(config, {});
+  const auto save = [&] {
+    trainer->save_checkpoint(path, io::Dict{{{"grad_scaler_state", io::None{}}}}, 0.01);
+    return io::read_torch_file(path).as<io::Dict>();
+  };
+  const auto describe = [](const io::Value& file) {
+    const io::Value& state = file.at("grad_scaler_state");
+    return c10::str("scale ", state.at("scale").number(), ", growth tracker ", state.at("_growth_tracker").integer());
+  };
+  io::Dict file = save();
+  const std::string first = describe(file);
+  for (auto& [key, value] : file.items) {
+    if (key.text() == "grad_scaler_state") value = io::Dict{{{"scale", 4096.0}, {"_growth_tracker", 17}}};
+  }
+  io::write_torch_file(path, file);
+  trainer->load_checkpoint(path, true);
+  const std::string loaded = describe(save());
+  std::filesystem::remove(path);
+  expect(first == "scale 65536, growth tracker 0" && loaded == "scale 4096, growth tracker 17",
+         "the float16 scaler's state is saved and loaded", first + "; " + loaded);
+}
+
 void time_steps(const std::string& device) {
   auto config = check::synthetic_config(device, {40, 56, 40}, {8, 16, 32, 64});
   auto trainer = make_trainer(config, check::synthetic_cases(8, {36, 50, 35}, 7, open_device(device)));
@@ -136,6 +164,7 @@ int main(int argc, char** argv) {
     if (device == "pretend") check::register_pretend_device();
     check_training(device, steps);
     if (device == "pretend") check_host_reads();
+    if (device != "cpu") check_scaler(device);
     if (timed) time_steps(device);
   } catch (...) {
     const FailureReport report = describe_current_exception();

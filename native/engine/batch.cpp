@@ -27,13 +27,14 @@ BatchMaker::BatchMaker(const TrainerConfig& config, at::MemoryFormat layout)
     : config_(config),
       layout_(layout),
       seed_(parse_seed(config.seed)),
+      training_seed_(redrawn_seed(seed_, 0)),
       patch_(to_extents(config.patchSize)),
       initial_patch_(to_extents(config.initialPatchSize)) {}
 
 Batch BatchMaker::training_batch(const std::vector<Case>& cases, uint64_t step) const {
   std::vector<at::Tensor> images, labels;
   for (int64_t index = 0; index < config_.batchSize; ++index) {
-    const Address address{seed_, step, static_cast<uint32_t>(index)};
+    const Address address{training_seed_, step, static_cast<uint32_t>(index)};
     Draw case_draw(address, Purpose::kTrainingCase), patch_draw(address, Purpose::kTrainingPatch);
     const Case& source = cases[static_cast<size_t>(case_draw.below(static_cast<int64_t>(cases.size())))];
     const bool forced = is_foreground_forced(index, config_.batchSize, config_.oversampleForeground);

@@ -4,6 +4,7 @@
 
 #include "data/sampler.h"
 #include "engine/config.h"
+#include "kernels/draw.h"
 
 namespace voxgrad {
 
@@ -16,7 +17,11 @@ class BatchMaker {
  public:
   BatchMaker(const TrainerConfig& config, at::MemoryFormat layout);
 
-  /// Batch number `step` of a run: nnU-Net's sampling and its augmentation. The same seed and step give the same batch.
+  /// Gives the training batches other draws than before (see redrawn_seed); 0: those of the run's own seed.
+  void set_redraws(uint64_t redraws) { training_seed_ = redrawn_seed(seed_, redraws); }
+
+  /// Batch number `step` of a run: nnU-Net's sampling and its augmentation. The same seed, redraws and step give the
+  /// same batch.
   Batch training_batch(const std::vector<Case>& cases, uint64_t step) const;
   /// A batch of patches as they are, drawn with the same rules; `step` addresses it among the validation batches.
   Batch validation_batch(const std::vector<Case>& cases, uint64_t step) const;
@@ -26,7 +31,7 @@ class BatchMaker {
 
   const TrainerConfig config_;
   at::MemoryFormat layout_;
-  uint64_t seed_;
+  uint64_t seed_, training_seed_;
   Extents patch_, initial_patch_;
 };
 

@@ -10,7 +10,7 @@ Optimizer::Optimizer(const OptimizerConfig& config, const std::vector<Parameter>
   for (const auto& parameter : parameters) parameters_.push_back(parameter.tensor);
   if (dynamic_scale) {
     const auto options = parameters_[0].options().dtype(at::kFloat).requires_grad(false);
-    scale_ = at::full({}, 65536.0, options);
+    scale_ = at::full({}, initial_scale, options);
     growth_tracker_ = at::zeros({}, options.dtype(at::kInt));
   }
 }
@@ -19,7 +19,7 @@ void Optimizer::zero_gradients() {
   for (at::Tensor& parameter : parameters_) parameter.mutable_grad() = at::Tensor();
 }
 
-at::Tensor Optimizer::step(double learning_rate) {
+Optimizer::Update Optimizer::step(double learning_rate, const at::Tensor& loss) {
   at::NoGradGuard no_grad;
   // Parameters that have momentum and those that are met for the first time: the fused kernel treats each group at
   // once.
@@ -36,7 +36,7 @@ at::Tensor Optimizer::step(double learning_rate) {
   }
   const at::Tensor scaled_norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(all_gradients, 2)));
   const at::Tensor norm = scale_.defined() ? scaled_norm / scale_ : scaled_norm;
-  const at::Tensor found_non_finite = norm.isfinite().logical_not().to(at::kFloat);
+  const at::Tensor found_non_finite = norm.isfinite().logical_and(loss.isfinite()).logical_not().to(at::kFloat);
   at::Tensor divisor = ((norm + 1e-6) / config_.clipNorm).clamp_min(1.0);
   if (scale_.defined()) divisor = divisor * scale_;
   for (const bool first : {false, true}) {
@@ -45,8 +45,15 @@ at::Tensor Optimizer::step(double learning_rate) {
                     learning_rate, /*dampening=*/0.0, config_.nesterov, /*maximize=*/false, first, divisor,
                     found_non_finite);
   }
-  if (scale_.defined()) at::_amp_update_scale_(scale_, growth_tracker_, found_non_finite, 2.0, 0.5, 2000);
-  return norm;
+  if (!scale_.defined()) return {norm, found_non_finite};
+  const at::Tensor skipped = found_non_finite * scale_.lt(1);
+  at::_amp_update_scale_(scale_, growth_tracker_, found_non_finite, growth_factor, backoff_factor, growth_interval);
+  return {norm, skipped};
+}
+
+void Optimizer::set_scaler(double scale, int64_t growth_tracker) {
+  scale_.fill_(scale);
+  growth_tracker_.fill_(growth_tracker);
 }
 
 void Optimizer::set_momentum_buffer(size_t parameter, const at::Tensor& buffer) {

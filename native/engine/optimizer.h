@@ -12,19 +12,28 @@ namespace voxgrad {
 
 class Optimizer {
  public:
+  /// How the float16 scale adapts (torch.amp.GradScaler's defaults).
+  static constexpr double initial_scale = 65536, growth_factor = 2, backoff_factor = 0.5;
+  static constexpr int64_t growth_interval = 2000;
+
   /// `parameters` are the network's, in order; those that never receive a gradient (heads of weight 0) are left out at
   /// the first step, as in PyTorch: no decay, no momentum. With `dynamic_scale` (float16) the loss is scaled and the
-  /// scale adapts on the device (torch.amp.GradScaler: starts at 65536, doubles after 2000 finite steps, halves
-  /// otherwise).
+  /// scale adapts on the device: it doubles after 2000 finite steps and halves after a non-finite one.
   Optimizer(const OptimizerConfig& config, const std::vector<Parameter>& parameters, bool dynamic_scale);
 
   /// Drops the gradients of the last step.
   void zero_gradients();
   /// The loss to call backward on.
   at::Tensor scaled(const at::Tensor& loss) const { return scale_.defined() ? loss * scale_ : loss; }
-  /// Clips and updates. Returns the gradient's L2 norm before clipping (0-dimensional, on the device). A non-finite
-  /// gradient leaves the parameters as they are.
-  at::Tensor step(double learning_rate);
+  /// What an update leaves on the device: 0-dimensional float32 tensors.
+  struct Update {
+    at::Tensor gradient_norm;  // L2, before clipping
+    /// 1 if the loss or the norm was not finite, which leaves parameters and momentum as they are; but 0 as long as the
+    /// scale is at least 1: then the scale was too large, and it has been halved.
+    at::Tensor skipped;
+  };
+  /// Clips and updates.
+  Update step(double learning_rate, const at::Tensor& loss);
 
   /// One momentum buffer per parameter, undefined for a parameter that was never updated.
   const std::vector<at::Tensor>& momentum_buffers() const { return momentum_buffers_; }
@@ -32,8 +41,9 @@ class Optimizer {
   void forget_momentum() { momentum_buffers_.assign(parameters_.size(), at::Tensor()); }
   void set_momentum_buffer(size_t parameter, const at::Tensor& buffer);
   /// The float16 scaler's state: scale and growth tracker, undefined without one.
-  at::Tensor& scale() { return scale_; }
-  at::Tensor& growth_tracker() { return growth_tracker_; }
+  const at::Tensor& scale() const { return scale_; }
+  const at::Tensor& growth_tracker() const { return growth_tracker_; }
+  void set_scaler(double scale, int64_t growth_tracker);
   const OptimizerConfig& config() const { return config_; }
 
  private:

@@ -40,7 +40,7 @@ Trace trace_steps(const TrainerConfig& config, const std::string& checkpoint, co
           trace.gradients[name] = tensor.grad().contiguous(at::MemoryFormat::Contiguous).clone();
       }
     }
-    trace.gradient_norms.push_back(optimizer.step(learning_rates[step]).item<double>());
+    trace.gradient_norms.push_back(optimizer.step(learning_rates[step], value.detach()).gradient_norm.item<double>());
     if (step == 0) trace.after_first = copy_parameters(network);
   }
   trace.after_last = copy_parameters(network);

@@ -2,6 +2,7 @@
 #include "engine/train_step.h"
 
 #include "engine/autocast.h"
+#include "engine/stopwatch.h"
 
 namespace voxgrad {
 
@@ -9,7 +10,9 @@ namespace voxgrad {
 // ----------------------------------------------------------------------------------------------------
 
 StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, uint64_t step, double learning_rate) {
+  const Stopwatch data_time;
   const Batch batch = parts.batches.training_batch(cases, step);
+  const float data_ms = data_time.ms();
 
   parts.optimizer.zero_gradients();
   at::Tensor loss;
@@ -20,8 +23,8 @@ StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, ui
   }
   parts.optimizer.scaled(loss).backward();
 
-  const at::Tensor gradient_norm = parts.optimizer.step(learning_rate);
-  return {loss.detach(), gradient_norm};
+  const auto [gradient_norm, skipped] = parts.optimizer.step(learning_rate, loss.detach());
+  return {loss.detach(), gradient_norm, skipped, data_ms};
 }
 
 // ---- validation step

@@ -17,13 +17,16 @@ struct StepParts {
   at::ScalarType precision;
 };
 
-/// What a step leaves on the device: two 0-dimensional float32 tensors.
+/// What a step leaves on the device, as 0-dimensional float32 tensors, and the host's time for its batch.
 struct StepResult {
   at::Tensor loss;
   at::Tensor gradient_norm;
+  at::Tensor skipped;  // see Optimizer::Update
+  float data_ms;
 };
 
-/// Training step number `step`. Reads nothing back from the device.
+/// Training step number `step`; one whose loss or gradient is not finite changes nothing. Reads nothing back from the
+/// device.
 StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, uint64_t step, double learning_rate);
 
 /// Counts of hard predictions against the labels, one entry a foreground class, int64 on the device.

@@ -1,10 +1,10 @@
 // The trainer's jobs: training, validation, prediction.
 #include "engine/trainer.h"
 
-#include <chrono>
-#include <limits>
+#include <c10/core/CachingDeviceAllocator.h>
 
 #include "engine/device.h"
+#include "engine/stopwatch.h"
 #include "failure.h"
 
 namespace voxgrad {
@@ -23,6 +23,15 @@ std::vector<float> to_floats(const at::Tensor& column) {
 std::vector<double> to_doubles(const at::Tensor& counts) {
   const at::Tensor host = counts.to(at::kCPU, at::kDouble).contiguous();
   return {host.data_ptr<double>(), host.data_ptr<double>() + host.numel()};
+}
+
+int64_t longest_run_of_ones(const std::vector<float>& column) {
+  int64_t longest = 0, run = 0;
+  for (const float value : column) {
+    run = value != 0 ? run + 1 : 0;
+    longest = std::max(longest, run);
+  }
+  return longest;
 }
 }  // namespace
 
@@ -75,30 +84,37 @@ void Trainer::set_cases(std::vector<Case> training, std::vector<Case> validation
   validation_cases_ = std::move(validation);
 }
 
-TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates) {
+TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, int64_t most_skipped) {
   if (training_cases_.empty()) throw Failure("ERR_DATASET", "there is no training case: load cases first");
   const auto steps = static_cast<int64_t>(learning_rates.size());
   JobMark mark(*this, "training", steps);
   TrainingChunk chunk;
   chunk.first_step = step_;
-  // Loss and gradient norm of every step stay on the device until the chunk is done.
-  at::Tensor history = at::zeros({steps, 2}, at::TensorOptions().device(device_).dtype(at::kFloat));
+  // The columns loss, gradient norm and skipped stay on the device until the chunk is done.
+  at::Tensor history = at::zeros({steps, 3}, at::TensorOptions().device(device_).dtype(at::kFloat));
   const StepParts parts{batches_, network_, loss_, optimizer_, precision_};
-  int64_t done = 0;
-  for (; done < steps && !stop_requested_; ++done) {
-    const auto start = std::chrono::steady_clock::now();
+  int64_t done = 0, skipped_in_a_row = 0;
+  for (; done < steps && !stop_requested_ && skipped_in_a_row < most_skipped; ++done) {
+    const Stopwatch step_time;
     const StepResult result = train_step(parts, training_cases_, step_, learning_rates[static_cast<size_t>(done)]);
-    history[done][0].copy_(result.loss);
-    history[done][1].copy_(result.gradient_norm);
+    history[done].copy_(at::stack({result.loss, result.gradient_norm, result.skipped}));
     ++step_;
-    chunk.step_ms.push_back(std::chrono::duration<float, std::milli>(std::chrono::steady_clock::now() - start).count());
-    advance(done + 1, device_.is_cpu() ? *result.loss.data_ptr<float>() : std::numeric_limits<float>::quiet_NaN());
+    chunk.step_ms.push_back(step_time.ms());
+    chunk.data_ms.push_back(result.data_ms);
+    float loss = std::numeric_limits<float>::quiet_NaN();
+    if (device_.is_cpu()) {  // reading costs nothing there
+      loss = *result.loss.data_ptr<float>();
+      skipped_in_a_row = *result.skipped.data_ptr<float>() != 0 ? skipped_in_a_row + 1 : 0;
+    }
+    advance(done + 1, loss);
   }
   optimizer_.zero_gradients();
   const at::Tensor columns = history.narrow(0, 0, done).to(at::kCPU);
   chunk.loss = to_floats(columns.select(1, 0));
   chunk.gradient_norm = to_floats(columns.select(1, 1));
-  chunk.stopped = done < steps;
+  chunk.skipped = to_floats(columns.select(1, 2));
+  const bool non_finite = longest_run_of_ones(chunk.skipped) >= most_skipped;
+  chunk.reason = non_finite ? "non_finite" : done < steps ? "stopped" : "completed";
   return chunk;
 }
 
@@ -137,10 +153,20 @@ at::Tensor Trainer::predict(const at::Tensor& image, double tile_step, bool gaus
                                 });
 }
 
-void Trainer::set_step(uint64_t step) {
+void Trainer::set_position(uint64_t step, uint64_t redraws) {
   step_ = step;
+  batches_.set_redraws(redraws);
   const std::lock_guard lock(snapshot_mutex_);
   snapshot_.step = step;
+}
+
+std::optional<DeviceMemory> Trainer::device_memory() const {
+  if (device_.is_cpu()) return std::nullopt;
+  auto* allocator = dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(device_.type()));
+  if (allocator == nullptr || !allocator->initialized()) return std::nullopt;
+  constexpr auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  const auto bytes = allocator->getDeviceStats(device_.index()).allocated_bytes[all];
+  return DeviceMemory{bytes.current, bytes.peak};
 }
 
 Snapshot Trainer::snapshot() const {

@@ -1,21 +1,24 @@
 // A trainer: the network, its optimizer and the cases, and the jobs that run on them, a chunk of steps at a time.
 #pragma once
 #include <atomic>
+#include <limits>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/sliding_window.h"
 #include "engine/train_step.h"
-#include "io/value.h"
+#include "io/torch_file.h"
 
 namespace voxgrad {
 
 /// One entry a step, as columns.
 struct TrainingChunk {
-  bool stopped = false;
+  /// "completed", "stopped", or "non_finite": as many steps in a row as allowed were skipped.
+  std::string reason;
   uint64_t first_step = 0;
-  std::vector<float> loss, gradient_norm, step_ms;
+  std::vector<float> loss, gradient_norm, skipped, step_ms, data_ms;
 };
 
 /// Sums over all batches; one entry a foreground class.
@@ -23,6 +26,11 @@ struct ValidationChunk {
   bool stopped = false;
   std::vector<float> loss;
   std::vector<double> true_positives, false_positives, false_negatives;
+};
+
+/// Bytes of a device's memory that tensors hold, now and at most since the start.
+struct DeviceMemory {
+  int64_t allocated, peak;
 };
 
 /// What a trainer is doing; may be read from any thread while a job runs.
@@ -44,19 +52,27 @@ class Trainer {
   void load_cases(const std::string& folder, const std::vector<std::string>& training,
                   const std::vector<std::string>& validation, const std::vector<int64_t>& labels);
   void set_cases(std::vector<Case> training, std::vector<Case> validation);
-  /// As many steps as there are learning rates, unless stopped.
-  TrainingChunk run_training(const std::vector<double>& learning_rates);
+  /// As many steps as there are learning rates, unless stopped or `most_skipped` steps in a row are skipped. The CPU
+  /// ends right after the last of them, an accelerator after the chunk.
+  TrainingChunk run_training(const std::vector<double>& learning_rates,
+                             int64_t most_skipped = std::numeric_limits<int64_t>::max());
   ValidationChunk run_validation(int64_t steps);
   /// Logits (classes, z, y, x) for a preprocessed image (C, z, y, x); undefined if stopped.
   at::Tensor predict(const at::Tensor& image, double tile_step, bool gaussian, const std::vector<int64_t>& mirror_axes);
 
-  /// Writes nnU-Net's checkpoint: `entries` (all keys but the two that follow), network_weights, optimizer_state.
+  /// nnU-Net's checkpoint, ready to be written: network_weights, optimizer_state and `entries` (all other keys; the
+  /// float16 scaler's state takes the place of their grad_scaler_state), copied, so that training may go on.
+  /// Throws Failure(ERR_NON_FINITE) that names the weight or momentum that is not finite.
+  io::TorchFile capture_checkpoint(const io::Value& entries, double learning_rate) const;
   void save_checkpoint(const std::string& path, const io::Value& entries, double learning_rate) const;
-  /// Reads weights and, with `optimizer`, momentum. Returns all other entries.
+  /// Reads weights and, with `optimizer`, momentum and the float16 scaler's state. Returns all other entries.
   /// Throws Failure(ERR_CHECKPOINT) that names the file and the tensor that does not fit; then nothing has changed.
   io::Value load_checkpoint(const std::string& path, bool optimizer);
 
-  void set_step(uint64_t step);
+  /// The step that the next training job starts with, and which draws it makes (see redrawn_seed).
+  void set_position(uint64_t step, uint64_t redraws);
+  /// Nothing on the CPU, or if the device's allocator keeps no statistics. May be called from any thread.
+  std::optional<DeviceMemory> device_memory() const;
   Snapshot snapshot() const;
   /// Ends the running job after its current step.
   void stop() { stop_requested_ = true; }

@@ -6,7 +6,7 @@
 namespace voxgrad {
 
 at::Tensor to_host(const at::Tensor& tensor) {
-  return tensor.detach().to(at::kCPU).contiguous(at::MemoryFormat::Contiguous).clone();
+  return at::empty(tensor.sizes(), tensor.scalar_type()).copy_(tensor.detach());
 }
 
 io::OrderedDict state_dict(const Network& network) {

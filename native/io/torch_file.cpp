@@ -9,7 +9,6 @@
 #include "failure.h"
 #include "io/element_types.h"
 #include "io/pickle.h"
-#include "io/stored_zip.h"
 
 namespace voxgrad::io {
 
@@ -65,14 +64,6 @@ Value read_records(const std::string& path) {
   return value;
 }
 
-/// "checkpoint_final" of "folder/checkpoint_final.pth": torch.save's name for the top folder.
-std::string stem_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
-  const size_t dot = name.rfind('.');
-  return dot == std::string::npos || dot == 0 ? name : name.substr(0, dot);
-}
-
 /// Numbers the distinct tensors of a tree and keeps their bytes. Two tensors are the same if they look at the same
 /// memory in the same way.
 class StorageCollector {
@@ -104,19 +95,28 @@ Value read_torch_file(const std::string& path) {
   }
 }
 
-void write_torch_file(const std::string& path, const Value& value) {
+TorchFile::TorchFile(const Value& value) {
   StorageCollector collector;
-  const std::string pickle = write_pickle(value, [&](const at::Tensor& tensor) { return collector.add(tensor); });
-  const std::string top = stem_of(path) + "/";
-  const std::string byte_order = "little", version = "3\n";
-  std::vector<ZipSource> sources{{top + "data.pkl", pickle.data(), pickle.size()},
-                                 {top + "byteorder", byte_order.data(), byte_order.size()}};
-  for (size_t i = 0; i < collector.storages().size(); ++i) {
-    const at::Tensor& storage = collector.storages()[i];
-    sources.push_back({top + "data/" + std::to_string(i), storage.const_data_ptr(), storage.nbytes()});
-  }
-  sources.push_back({top + "version", version.data(), version.size()});
-  write_zip(path, sources);
+  pickle_ = write_pickle(value, [&](const at::Tensor& tensor) { return collector.add(tensor); });
+  storages_ = collector.storages();
 }
+
+std::vector<ZipSource> TorchFile::records() const {
+  static constexpr std::string_view byte_order = "little", version = "3\n";
+  // torch.save's top folder is the file's name, or "archive" where it does not know it; no reader cares.
+  std::vector<ZipSource> records{{"archive/data.pkl", pickle_.data(), pickle_.size()},
+                                 {"archive/byteorder", byte_order.data(), byte_order.size()}};
+  for (size_t i = 0; i < storages_.size(); ++i) {
+    records.push_back({"archive/data/" + std::to_string(i), storages_[i].const_data_ptr(), storages_[i].nbytes()});
+  }
+  records.push_back({"archive/version", version.data(), version.size()});
+  return records;
+}
+
+uint64_t TorchFile::bytes() const { return zip_bytes(records()); }
+
+void TorchFile::write(const std::string& path) const { write_zip(path, records()); }
+
+void write_torch_file(const std::string& path, const Value& value) { TorchFile(value).write(path); }
 
 }  // namespace voxgrad::io

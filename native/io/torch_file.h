@@ -1,7 +1,9 @@
 // PyTorch's .pth container (zip of data.pkl and raw storages), as torch.save writes it and torch.load reads it.
 #pragma once
 #include <string>
+#include <vector>
 
+#include "io/stored_zip.h"
 #include "io/value.h"
 
 namespace voxgrad::io {
@@ -10,7 +12,25 @@ namespace voxgrad::io {
 /// here. Throws Failure(ERR_CHECKPOINT) that names the file and the record if anything is damaged or missing.
 Value read_torch_file(const std::string& path);
 
-/// Writes atomically. Tensors that share a storage are stored once (nnU-Net's duplicated keys cost no space).
+/// A tree of values as torch.save would write it, ready to be written to any path. Tensors that share a storage are
+/// stored once (nnU-Net's duplicated keys cost no space).
+class TorchFile {
+ public:
+  /// Tensors on the CPU are kept, not copied: they must not change until the file is written.
+  explicit TorchFile(const Value& value);
+
+  /// The size of the file.
+  uint64_t bytes() const;
+  /// Writes atomically (io/files.h). The same values give the same bytes, whatever the path.
+  void write(const std::string& path) const;
+
+ private:
+  std::vector<ZipSource> records() const;
+
+  std::string pickle_;
+  std::vector<at::Tensor> storages_;
+};
+
 void write_torch_file(const std::string& path, const Value& value);
 
 }  // namespace voxgrad::io

@@ -51,6 +51,11 @@ VOXGRAD_HOST_DEVICE inline PhiloxBlock philox(PhiloxBlock counter, uint32_t key0
 /// A uniform number in [0, 1) with 24 bits.
 VOXGRAD_HOST_DEVICE inline float to_uniform(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1.0p-24f; }
 
+/// The seed of the training draws after `redraws` reloads because of non-finite losses; 0: the run's own. Here alone
+/// reloads enter the random numbers: multiples of an odd constant (2^64 over the golden ratio) are all different, and
+/// Philox makes unrelated numbers of any two keys.
+inline uint64_t redrawn_seed(uint64_t seed, uint64_t redraws) { return seed + redraws * 0x9E3779B97F4A7C15u; }
+
 /// The address of a group of draws: which run, step, sample in the batch, and what for.
 struct Address {
   uint64_t seed = 0;

@@ -17,6 +17,7 @@ describe('voxgrad_check', () => {
       expect(stdout).toContain('ok    half, save, load, half gives the weights of the whole run: largest difference 0')
       if (device === 'pretend') {
         expect(stdout).toContain('ok    host reads in a chunk of 50 training steps: 1\n')
+        expect(stdout).toContain("ok    the float16 scaler's state is saved and loaded: scale 65536")
         expect(stdout).toContain('ok    a tensor left on the host raises: yes')
       }
       expect(status).toBe(0)
