@@ -26,7 +26,7 @@ const allowed = {
     augment: ['kernels'],
     data: ['io', 'kernels'],
     engine: ['augment', 'data', 'io', 'kernels'],
-    check: ['data', 'engine', 'kernels'],
+    check: ['data', 'engine', 'io', 'kernels'],
     addon: ['augment', 'data', 'engine', 'io', 'kernels', 'preprocess'],
   },
 }

@@ -1,6 +1,9 @@
 // voxgrad_check: trains a few steps on a chosen device without Node and checks itself; prints a line a check.
 //   voxgrad_check [cpu|cuda|cuda:N|pretend] [--steps N] [--time]
-// Exit code 0 if every check holds. On the pretend accelerator it also counts what a step reads back: nothing.
+//   voxgrad_check save FOLDER --saves N [--megabytes M]   writes numbered checkpoints (see saves.h)
+//   voxgrad_check read FOLDER...                          tells which ones are there
+// Exit code 0 if every check holds, 74 if a file cannot be written. On the pretend accelerator it also counts what a
+// step reads back: nothing.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -8,6 +11,7 @@
 #include <filesystem>
 
 #include "check/pretend_device.h"
+#include "check/saves.h"
 #include "check/synthetic.h"
 #include "engine/device.h"
 #include "engine/trainer.h"
@@ -148,19 +152,28 @@ void time_steps(const std::string& device) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string device = "cpu";
-  int64_t steps = 60;
+  std::vector<std::string> words;  // what is no option
+  int64_t steps = 60, saves = 1, megabytes = 1;
   bool timed = false;
   for (int i = 1; i < argc; ++i) {
-    if (!std::strcmp(argv[i], "--steps") && i + 1 < argc) {
+    const auto is = [&](const char* option) { return !std::strcmp(argv[i], option) && i + 1 < argc; };
+    if (is("--steps")) {
       steps = std::atoll(argv[++i]);
+    } else if (is("--saves")) {
+      saves = std::atoll(argv[++i]);
+    } else if (is("--megabytes")) {
+      megabytes = std::atoll(argv[++i]);
     } else if (!std::strcmp(argv[i], "--time")) {
       timed = true;
     } else {
-      device = argv[i];
+      words.push_back(argv[i]);
     }
   }
+  const std::string device = words.empty() ? "cpu" : words[0];
+  const std::vector<std::string> folders(words.begin() + !words.empty(), words.end());
   try {
+    if (device == "save" && folders.size() == 1) return check::write_saves(folders[0], saves, megabytes), 0;
+    if (device == "read" && !folders.empty()) return check::print_saves(folders), 0;
     if (device == "pretend") check::register_pretend_device();
     check_training(device, steps);
     if (device == "pretend") check_host_reads();
@@ -169,7 +182,7 @@ int main(int argc, char** argv) {
   } catch (...) {
     const FailureReport report = describe_current_exception();
     std::fprintf(stderr, "voxgrad_check: %s\n%s\n", report.message.c_str(), report.backtrace.c_str());
-    return report.code == "ERR_DEVICE" ? 2 : 70;
+    return report.code == "ERR_DEVICE" ? 2 : report.code == "ERR_DISK" ? 74 : 70;
   }
   std::printf("%s\n", failures ? "failed" : "all checks hold");
   return failures ? 1 : 0;

@@ -2,7 +2,9 @@
 #include "io/stored_zip.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <string_view>
 
 #include "failure.h"
 #include "io/crc32.h"
@@ -17,6 +19,8 @@ constexpr uint32_t end_signature = 0x06054b50;
 constexpr uint32_t end64_signature = 0x06064b50;
 constexpr uint32_t locator64_signature = 0x07064b50;
 constexpr size_t local_bytes = 30, central_bytes = 46, end_bytes = 22, end64_bytes = 56, locator64_bytes = 20;
+constexpr std::string_view comment_start = "voxgrad crc32 ";
+constexpr size_t comment_bytes = comment_start.size() + 8;
 constexpr uint32_t in_zip64 = 0xffffffff;
 constexpr uint64_t alignment = 64;
 constexpr uint64_t most_directory_bytes = uint64_t{1} << 28;
@@ -38,6 +42,13 @@ std::string read_part(const InputFile& file, uint64_t at, uint64_t count) {
   return bytes;
 }
 
+/// The archive comment for a file whose bytes before it have this checksum.
+std::string comment_of(uint32_t checksum) {
+  char digits[9];
+  std::snprintf(digits, sizeof digits, "%08x", checksum);
+  return std::string(comment_start) + digits;
+}
+
 /// Where the central directory lies.
 struct Directory {
   uint64_t at, bytes, entries;
@@ -47,18 +58,45 @@ struct Directory {
 
 void ZipReader::refuse(const std::string& reason) const { throw Failure("ERR_FORMAT", file_.path() + " " + reason); }
 
-ZipReader::ZipReader(const std::string& path) : file_(path) {
-  const uint64_t tail_bytes = std::min<uint64_t>(file_.size(), end_bytes + 65535);
-  const uint64_t tail_at = file_.size() - tail_bytes;
-  const std::string tail = read_part(file_, tail_at, tail_bytes);
-  std::string signature;
-  put(signature, end_signature, 4);
-  const size_t end = tail_bytes < end_bytes ? std::string::npos : tail.rfind(signature, tail_bytes - end_bytes);
-  if (end == std::string::npos) refuse("has no table of contents: it is truncated or was not written by torch.save");
+uint32_t ZipReader::checksum_of(uint64_t at, uint64_t bytes) const {
+  std::string part(std::min<uint64_t>(bytes, uint64_t{1} << 20), '\0');
+  uint32_t checksum = 0;
+  for (uint64_t done = 0; done < bytes;) {
+    const uint64_t count = std::min<uint64_t>(part.size(), bytes - done);
+    file_.read(at + done, part.data(), count);
+    checksum = crc32(checksum, part.data(), count);
+    done += count;
+  }
+  return checksum;
+}
 
-  Directory directory{number_at(tail, end + 16, 4), number_at(tail, end + 12, 4), number_at(tail, end + 10, 2)};
-  if (tail_at + end >= locator64_bytes) {
-    const std::string locator = read_part(file_, tail_at + end - locator64_bytes, locator64_bytes);
+uint64_t ZipReader::find_end() {
+  if (file_.size() < end_bytes) refuse("has no table of contents: it is truncated or was not written by torch.save");
+  uint64_t end = file_.size() - end_bytes;
+  if (file_.size() >= end_bytes + comment_bytes) {
+    const uint64_t comment_at = file_.size() - comment_bytes;
+    const std::string comment = read_part(file_, comment_at, comment_bytes);
+    if (comment.starts_with(comment_start)) {
+      if (comment != comment_of(checksum_of(0, comment_at))) {
+        refuse("is damaged: the checksum of the whole file does not match");
+      }
+      whole_ = true;
+      end = comment_at - end_bytes;
+    }
+  }
+  const std::string record = read_part(file_, end, end_bytes);
+  if (number_at(record, 0, 4) != end_signature || number_at(record, 20, 2) != (whole_ ? comment_bytes : 0)) {
+    refuse("has no table of contents at its end: it is damaged, truncated or was not written by torch.save");
+  }
+  return end;
+}
+
+ZipReader::ZipReader(const std::string& path) : file_(path) {
+  const uint64_t end = find_end();
+  const std::string record = read_part(file_, end, end_bytes);
+  Directory directory{number_at(record, 16, 4), number_at(record, 12, 4), number_at(record, 10, 2)};
+  if (end >= locator64_bytes) {
+    const std::string locator = read_part(file_, end - locator64_bytes, locator64_bytes);
     if (number_at(locator, 0, 4) == locator64_signature) {
       const std::string end64 = read_part(file_, number_at(locator, 8, 8), end64_bytes);
       if (number_at(end64, 0, 4) != end64_signature) refuse("has a damaged table of contents");
@@ -77,8 +115,8 @@ ZipReader::ZipReader(const std::string& path) : file_(path) {
       refuse("has a damaged table of contents");
     }
     const size_t name_bytes = number_at(central, at + 28, 2), extra_bytes = number_at(central, at + 30, 2),
-                 comment_bytes = number_at(central, at + 32, 2);
-    if (central.size() - at - central_bytes < name_bytes + extra_bytes + comment_bytes) {
+                 remark_bytes = number_at(central, at + 32, 2);
+    if (central.size() - at - central_bytes < name_bytes + extra_bytes + remark_bytes) {
       refuse("has a damaged table of contents");
     }
     Entry entry{central.substr(at + central_bytes, name_bytes), number_at(central, at + 24, 4),
@@ -104,7 +142,7 @@ ZipReader::ZipReader(const std::string& path) : file_(path) {
     if (entry.size > file_.size() - total_bytes) refuse("is truncated: its records are larger than the file");
     total_bytes += entry.size;
     entries_.push_back(std::move(entry));
-    at = extra_end + comment_bytes;
+    at = extra_end + remark_bytes;
   }
 }
 
@@ -135,7 +173,7 @@ void ZipReader::check_sum(const Entry& entry, uint32_t found) const {
 
 void ZipReader::read(const Entry& entry, void* bytes) const {
   file_.read(data_at(entry), bytes, entry.size);
-  check_sum(entry, crc32(0, bytes, entry.size));
+  if (!whole_) check_sum(entry, crc32(0, bytes, entry.size));
 }
 
 std::string ZipReader::read_text(const Entry& entry) const {
@@ -145,16 +183,7 @@ std::string ZipReader::read_text(const Entry& entry) const {
 }
 
 void ZipReader::verify(const Entry& entry) const {
-  std::string part(std::min<uint64_t>(entry.size, uint64_t{1} << 20), '\0');
-  const uint64_t at = data_at(entry);
-  uint32_t checksum = 0;
-  for (uint64_t done = 0; done < entry.size;) {
-    const uint64_t count = std::min<uint64_t>(part.size(), entry.size - done);
-    file_.read(at + done, part.data(), count);
-    checksum = crc32(checksum, part.data(), count);
-    done += count;
-  }
-  check_sum(entry, checksum);
+  if (!whole_) check_sum(entry, checksum_of(data_at(entry), entry.size));
 }
 
 namespace {
@@ -230,7 +259,7 @@ std::string end_records(uint64_t entries, uint64_t directory_at, uint64_t direct
   put(bytes, 0xffff, 2);
   put(bytes, in_zip64, 4);
   put(bytes, in_zip64, 4);
-  put(bytes, 0, 2);
+  put(bytes, comment_bytes, 2);
   return bytes;
 }
 
@@ -242,7 +271,7 @@ uint64_t zip_bytes(const std::vector<ZipSource>& sources) {
     records += local_header(source, 0, records).size() + source.size;
     directory += central_header(source, 0, 0).size();
   }
-  return records + directory + end_records(0, 0, 0).size();
+  return records + directory + end_records(0, 0, 0).size() + comment_bytes;
 }
 
 void write_zip(const std::string& path, const std::vector<ZipSource>& sources) {
@@ -256,13 +285,20 @@ void write_zip(const std::string& path, const std::vector<ZipSource>& sources) {
     at += headers.back().size() + source.size;
   }
   const std::string end = end_records(sources.size(), at, directory.size());
-  write_atomically(path, at + directory.size() + end.size(), [&](const Sink& sink) {
+  write_atomically(path, at + directory.size() + end.size() + comment_bytes, [&](const Sink& sink) {
+    uint32_t checksum = 0;
+    const auto write = [&](const void* bytes, size_t count) {
+      sink(bytes, count);
+      checksum = crc32(checksum, bytes, count);
+    };
     for (size_t i = 0; i < sources.size(); ++i) {
-      sink(headers[i].data(), headers[i].size());
-      sink(sources[i].bytes, sources[i].size);
+      write(headers[i].data(), headers[i].size());
+      write(sources[i].bytes, sources[i].size);
     }
-    sink(directory.data(), directory.size());
-    sink(end.data(), end.size());
+    write(directory.data(), directory.size());
+    write(end.data(), end.size());
+    const std::string comment = comment_of(checksum);
+    sink(comment.data(), comment.size());
   });
 }
 

@@ -8,7 +8,7 @@
 
 namespace voxgrad::io {
 
-/// Reads and verifies (CRC-32 of every record). Tensors are on the CPU; those that share a storage in the file share it
+/// Reads and verifies (see io/stored_zip.h). Tensors are on the CPU; those that share a storage in the file share it
 /// here. Throws Failure(ERR_CHECKPOINT) that names the file and the record if anything is damaged or missing.
 Value read_torch_file(const std::string& path);
 

@@ -1,6 +1,7 @@
 // The lock on a file: one owner, free at its end however it ends, and of the file that the path names.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, existsSync, readFileSync, unlinkSync } from 'node:fs'
+import { once } from 'node:events'
+import { closeSync, existsSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, test } from 'vitest'
@@ -23,7 +24,10 @@ async function start(program: string, ...args: string[]): Promise<[ChildProcess,
   return [child, line]
 }
 
-const ended = (child: ChildProcess) => new Promise<number | null>((resolve) => child.once('exit', resolve))
+async function ended(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  return child.exitCode
+}
 
 test('one owner at a time, also in the same process', () => {
   const file = path.join(folder, 'own.lock')
@@ -59,8 +63,9 @@ test('processes that lock, remove and let go never own it together', async () =>
   const file = path.join(folder, 'raced.lock')
   const log = path.join(folder, 'raced.log')
   const program = `
-    console.log('ready')
     const [file, log] = process.argv.slice(1)
+    console.log('ready')
+    while (!fs.existsSync(log + '.go'));
     for (let turns = 0; turns < 200; ) {
       const descriptor = lockFile(file)
       if (descriptor === null) continue
@@ -73,6 +78,7 @@ test('processes that lock, remove and let go never own it together', async () =>
       turns += 1
     }`
   const children = await Promise.all([1, 2, 3].map(() => start(program, file, log)))
+  writeFileSync(`${log}.go`, '')
   expect(await Promise.all(children.map(([child]) => ended(child)))).toEqual([0, 0, 0])
   expect(readFileSync(log, 'utf8')).toHaveLength(600)
 }, 60_000)

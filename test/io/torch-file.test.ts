@@ -66,8 +66,10 @@ describe('writing', () => {
   const python = peerPython()
   test.skipIf(python === undefined)('torch.load reads it, with and without weights_only', () => {
     const program = `
-import collections, sys, zipfile, torch
+import collections, sys, zipfile, zlib, torch
 assert zipfile.ZipFile(sys.argv[2]).testzip() is None
+content = open(sys.argv[2], 'rb').read()
+assert zipfile.ZipFile(sys.argv[2]).comment == content[-22:] == b'voxgrad crc32 %08x' % zlib.crc32(content[:-22])
 def same(a, b):
     if isinstance(a, torch.Tensor):
         return a.dtype == b.dtype and torch.equal(a, b)
@@ -150,6 +152,53 @@ describe('damaged and foreign files', () => {
     expect((await failureOf(() => native().readTorchFile(golden('plain_2.pkl')))).code).toBe('ERR_CHECKPOINT')
     expect((await failureOf(() => native().readTorchFile(folder))).code).toBe('ERR_CHECKPOINT')
     expect((await failureOf(() => native().readTorchFile(path.join(folder, 'none.pth')))).code).toBe('ERR_CHECKPOINT')
+  })
+})
+
+describe('damage to our own files, which have a checksum of the whole file', () => {
+  const source = path.join(folder, 'source.pth')
+  const small = path.join(folder, 'small.pth')
+  const file = path.join(folder, 'small-damaged.pth')
+  writeFileSync(source, zipSync({ 'a/data.pkl': storage('0', 4), 'a/data/0': new Uint8Array(16) }, { level: 0 }))
+  native().callOp('rewrite_torch_file', [source, small])
+  const bytes = readFileSync(small)
+  const refuses = async (content: Uint8Array, what: string) => {
+    writeFileSync(file, content)
+    const result = await native()
+      .readTorchFile(file)
+      .catch((error) => error)
+    if (!(result instanceof Error)) throw new Error(`${what} was not noticed`)
+    expect(result).toHaveProperty('code', 'ERR_CHECKPOINT')
+    expect(result.message).toContain(file)
+  }
+
+  test('every flipped bit is refused', async () => {
+    expect(await native().readTorchFile(small)).toEqual({ data: new Float32Array(2), shape: [2] })
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const damaged = Uint8Array.from(bytes)
+      damaged[bit >> 3] = (damaged[bit >> 3] as number) ^ (1 << (bit & 7))
+      await refuses(damaged, `bit ${bit & 7} of byte ${bit >> 3} of ${bytes.length}`)
+    }
+    console.log(`refused ${bytes.length * 8} of ${bytes.length * 8} single flipped bits`)
+  }, 120_000)
+
+  test('every missing end and every appended one', async () => {
+    for (let length = 0; length < bytes.length; length++) await refuses(bytes.subarray(0, length), `length ${length}`)
+    for (const more of [Uint8Array.of(0), bytes.subarray(-22), bytes.subarray(-44), bytes]) {
+      await refuses(Buffer.concat([bytes, more]), `${more.length} appended bytes`)
+    }
+  }, 120_000)
+
+  test('a comment that the end record does not announce, or another one', async () => {
+    const unannounced = Uint8Array.from(bytes)
+    unannounced[bytes.length - 24] = 0
+    await refuses(unannounced, 'an unannounced comment')
+    const commentless = Buffer.from(unannounced.subarray(0, -22))
+    writeFileSync(file, commentless) // what torch.save would have written
+    expect(await native().readTorchFile(file)).toEqual({ data: new Float32Array(2), shape: [2] })
+    await refuses(Buffer.concat([commentless, Uint8Array.of(0)]), 'an appended byte')
+    commentless[commentless.length - 2] = 5
+    await refuses(Buffer.concat([commentless, Buffer.from('hello')]), 'a foreign comment')
   })
 })
 
