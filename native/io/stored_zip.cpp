@@ -265,15 +265,6 @@ std::string end_records(uint64_t entries, uint64_t directory_at, uint64_t direct
 
 }  // namespace
 
-uint64_t zip_bytes(const std::vector<ZipSource>& sources) {
-  uint64_t records = 0, directory = 0;
-  for (const ZipSource& source : sources) {
-    records += local_header(source, 0, records).size() + source.size;
-    directory += central_header(source, 0, 0).size();
-  }
-  return records + directory + end_records(0, 0, 0).size() + comment_bytes;
-}
-
 void write_zip(const std::string& path, const std::vector<ZipSource>& sources) {
   std::string directory;
   std::vector<std::string> headers;

@@ -54,9 +54,6 @@ struct ZipSource {
   uint64_t size;
 };
 
-/// The size of the archive that write_zip makes.
-uint64_t zip_bytes(const std::vector<ZipSource>& sources);
-
 /// Writes atomically, each entry's data at a multiple of 64 bytes, as torch.save aligns storages.
 void write_zip(const std::string& path, const std::vector<ZipSource>& sources);
 

@@ -64,6 +64,14 @@ Value read_records(const std::string& path) {
   return value;
 }
 
+/// "checkpoint_final" of "folder/checkpoint_final.pth": torch.save's name for the top folder.
+std::string stem_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  const size_t dot = name.rfind('.');
+  return dot == std::string::npos || dot == 0 ? name : name.substr(0, dot);
+}
+
 /// Numbers the distinct tensors of a tree and keeps their bytes. Two tensors are the same if they look at the same
 /// memory in the same way.
 class StorageCollector {
@@ -101,21 +109,25 @@ TorchFile::TorchFile(const Value& value) {
   storages_ = collector.storages();
 }
 
-std::vector<ZipSource> TorchFile::records() const {
+std::vector<ZipSource> TorchFile::records(const std::string& path) const {
   static constexpr std::string_view byte_order = "little", version = "3\n";
-  // torch.save's top folder is the file's name, or "archive" where it does not know it; no reader cares.
-  std::vector<ZipSource> records{{"archive/data.pkl", pickle_.data(), pickle_.size()},
-                                 {"archive/byteorder", byte_order.data(), byte_order.size()}};
+  const std::string top = stem_of(path) + "/";
+  std::vector<ZipSource> records{{top + "data.pkl", pickle_.data(), pickle_.size()},
+                                 {top + "byteorder", byte_order.data(), byte_order.size()}};
   for (size_t i = 0; i < storages_.size(); ++i) {
-    records.push_back({"archive/data/" + std::to_string(i), storages_[i].const_data_ptr(), storages_[i].nbytes()});
+    records.push_back({top + "data/" + std::to_string(i), storages_[i].const_data_ptr(), storages_[i].nbytes()});
   }
-  records.push_back({"archive/version", version.data(), version.size()});
+  records.push_back({top + "version", version.data(), version.size()});
   return records;
 }
 
-uint64_t TorchFile::bytes() const { return zip_bytes(records()); }
+uint64_t TorchFile::bytes() const {
+  uint64_t bytes = pickle_.size();
+  for (const at::Tensor& storage : storages_) bytes += storage.nbytes();
+  return bytes;
+}
 
-void TorchFile::write(const std::string& path) const { write_zip(path, records()); }
+void TorchFile::write(const std::string& path) const { write_zip(path, records(path)); }
 
 void write_torch_file(const std::string& path, const Value& value) { TorchFile(value).write(path); }
 

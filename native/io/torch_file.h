@@ -19,13 +19,13 @@ class TorchFile {
   /// Tensors on the CPU are kept, not copied: they must not change until the file is written.
   explicit TorchFile(const Value& value);
 
-  /// The size of the file.
+  /// Memory that it holds.
   uint64_t bytes() const;
-  /// Writes atomically (io/files.h). The same values give the same bytes, whatever the path.
+  /// Writes atomically (io/files.h). As with torch.save, the container's top folder has the file's name.
   void write(const std::string& path) const;
 
  private:
-  std::vector<ZipSource> records() const;
+  std::vector<ZipSource> records(const std::string& path) const;
 
   std::string pickle_;
   std::vector<at::Tensor> storages_;

@@ -9,7 +9,7 @@ import { readDatasetJson } from '../dataset/dataset-json.js'
 import type { TrainerConfig } from '../native/binding.js'
 import { readPlans, resolveConfiguration } from '../plan/plans.js'
 import { budgetSentence, resolveBudget } from '../train/budget.js'
-import { learningRate } from '../train/schedule.js'
+import { learningRate, resolveSchedule } from '../train/schedule.js'
 import type { Context } from './context.js'
 
 /**
@@ -19,7 +19,7 @@ import type { Context } from './context.js'
 export async function showDryRun(options: TrainOptions, { view, json, folders }: Context): Promise<void> {
   const { name } = findDataset(folders, options.dataset)
   const budget = resolveBudget(options.budget)
-  const schedule = { ...options.optimizer, ...options.schedule, ...budget }
+  const schedule = resolveSchedule(options, budget)
   const sentence = budgetSentence(budget, schedule)
   const engine = await engineConfig(options, path.join(folders.preprocessed, name))
   const learningRates = { first: learningRate(schedule, 0), last: learningRate(schedule, budget.totalSteps - 1) }

@@ -9,6 +9,7 @@ import { addPlan } from './plan.js'
 import { addPredict } from './predict.js'
 import { addPreprocess } from './preprocess.js'
 import { addResume } from './resume.js'
+import { addRuns, addStatus, addStop } from './status.js'
 import { addTrain } from './train.js'
 import { addValidate } from './validate.js'
 
@@ -34,8 +35,11 @@ Exit codes: 0 done; 2 wrong usage, configuration or data; 70 a fault of voxgrad,
 74 disk; 75 stopped early and resumable; 130 ended at once by a second Ctrl-C.`,
   )
 
-for (const add of [addDoctor, addImport, addPlan, addPreprocess, addTrain, addResume, addValidate, addPredict])
-  add(program)
+const verbs = [
+  [addDoctor, addImport, addPlan, addPreprocess, addTrain, addResume],
+  [addStatus, addStop, addRuns, addValidate, addPredict],
+]
+for (const add of verbs.flat()) add(program)
 
 // A reader that goes away (`| head`) is no fault. A run in progress hears of it in follow.ts and saves first.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -1,5 +1,6 @@
 // Options from their three sources: a YAML file, --set assignments and flags; the later wins.
 import { readFile } from 'node:fs/promises'
+import type { Command } from 'commander'
 import { isAlias, parseDocument, visit } from 'yaml'
 import { VoxgradError } from '../errors.js'
 import { reasonOf } from '../files.js'
@@ -33,6 +34,42 @@ export function overlay(below: OptionTree, above: OptionTree): OptionTree {
 
 const isGroup = (value: unknown): value is OptionTree =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** Flags of `train` and `resume` about the length of a run, with the place of their value in the options. */
+export const budgetFlags = [
+  ['epochs', 'budget.epochs'],
+  ['steps', 'budget.steps'],
+  ['stepsPerEpoch', 'budget.stepsPerEpoch'],
+  ['valSteps', 'budget.valSteps'],
+  ['time', 'budget.time'],
+] as const
+
+export type BudgetFlags = Partial<Record<(typeof budgetFlags)[number][0], string>>
+
+/** Adds the budget flags to a verb; what each means without it is the verb's own. */
+export function addBudgetFlags(
+  command: Command,
+  defaults: Record<'epochs' | 'stepsPerEpoch' | 'valSteps', string>,
+): Command {
+  return command
+    .option('--epochs <number>', `Number of epochs (default: ${defaults.epochs}). Excludes --steps.`)
+    .option('--steps <number>', 'Total number of optimizer steps; the last epoch may be short. Excludes --epochs.')
+    .option('--steps-per-epoch <number>', `Optimizer steps in an epoch (default: ${defaults.stepsPerEpoch}).`)
+    .option('--val-steps <number>', `Validation batches at the end of an epoch (default: ${defaults.valSteps}).`)
+    .option('--time <duration>', 'Longest training time of this call, such as 12h or 90m; the run can then be resumed.')
+}
+
+/** Puts flags that hold numbers into a tree. */
+export function setNumbers<Flags extends object>(
+  tree: OptionTree,
+  flags: Flags,
+  places: readonly (readonly [keyof Flags, string])[],
+): void {
+  for (const [flag, place] of places) {
+    const text = flags[flag] as string | undefined
+    if (text !== undefined) setAt(tree, place, numberOrText(text))
+  }
+}
 
 /** A value as YAML reads it: number, true, list, null; other text stays text. */
 export function readValue(text: string): unknown {

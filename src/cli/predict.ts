@@ -1,7 +1,7 @@
 // voxgrad predict: segments a folder of images with a trained run.
 import type { Command } from 'commander'
 import { type PredictInput, parseOptions, predictOptionsSchema } from '../config/schema.js'
-import { runInChild } from '../train/child.js'
+import { runInChild } from '../train/supervisor.js'
 import { addCommonFlags, type CommonFlags, makeContext } from './context.js'
 import { follow } from './follow.js'
 import { numberOrText } from './options.js'

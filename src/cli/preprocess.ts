@@ -1,7 +1,7 @@
 // voxgrad preprocess: crops, normalizes and resamples the cases of a dataset as its plans say.
 import type { Command } from 'commander'
 import type { PreprocessResult } from '../preprocess/preprocess.js'
-import { runInChild } from '../train/child.js'
+import { runInChild } from '../train/supervisor.js'
 import { addCommonFlags, addJobsFlag, type CommonFlags, makeContext, wholeNumber } from './context.js'
 import { followPreparation } from './follow.js'
 

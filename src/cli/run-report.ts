@@ -80,6 +80,7 @@ export class RunReport {
         view.message(`${event.cases} case${event.cases === 1 ? '' : 's'} predicted into ${event.output}`)
         break
       case 'resume':
+      case 'advice':
       case 'log':
         view.message(event.text)
         break
@@ -88,9 +89,7 @@ export class RunReport {
         break
       case 'stop':
         view.close()
-        if (event.reason !== 'completed' && event.reason !== 'signal') {
-          view.message(`Training ended after step ${event.step}: ${reasons[event.reason]}.`)
-        }
+        view.message(event.text)
         break
       case 'run_finished':
         view.close()
@@ -169,13 +168,12 @@ export class RunReport {
       view.message(`The run is saved at step ${result.step}. Go on with: voxgrad resume ${folder}`)
       return
     }
+    if (result.validations.length > 1) {
+      const found = result.validations.map(
+        ({ checkpoint, meanForegroundDice }) => `${checkpoint} ${formatFixed(meanForegroundDice, 4)}`,
+      )
+      view.message(`Mean foreground Dice side by side: ${found.join(', ')}`)
+    }
     view.message(`Done: ${result.epochs} epochs, ${result.step} steps. Chart: ${path.join(folder, 'progress.png')}`)
   }
-}
-
-const reasons = {
-  early_stopping: 'the validation Dice no longer rises',
-  time_budget: 'the time is used up',
-  non_finite: 'the loss is no longer finite',
-  error: 'an error',
 }

@@ -1,4 +1,4 @@
-// Ctrl-C, SIGTERM and closed pipes: the first one ends work in good order, the second Ctrl-C at once.
+// Ctrl-C, SIGTERM, SIGUSR1 (Slurm), SIGHUP and closed pipes: the first one ends work in good order, the second Ctrl-C at once.
 import type { View } from '../report/view.js'
 
 /** The same signal twice within this time counts once: terminals and schedulers often send both to a group. */
@@ -34,7 +34,7 @@ export function stopOnSignals(stop: () => void, view: View, deed: string): () =>
       process.exit(130)
     }
   }
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGPIPE'] as const
+  const signals = ['SIGINT', 'SIGTERM', 'SIGUSR1', 'SIGHUP', 'SIGPIPE'] as const
   for (const signal of signals) process.on(signal, listener)
   return () => {
     for (const signal of signals) process.off(signal, listener)

@@ -2,22 +2,31 @@
 import type { Command } from 'commander'
 import { findDataset } from '../config/folders.js'
 import { parseOptions, type TrainInput, trainOptionsSchema } from '../config/schema.js'
-import { runInChild } from '../train/child.js'
 import type { RunResult } from '../train/events.js'
+import { runInChild } from '../train/supervisor.js'
 import { addCommonFlags, type CommonFlags, type Context, makeContext } from './context.js'
 import { showDryRun } from './dry-run.js'
 import { exitCodeOf, follow } from './follow.js'
-import { numberOrText, type OptionTree, overlay, readAssignments, readConfigFile, setAt } from './options.js'
+import {
+  addBudgetFlags,
+  type BudgetFlags,
+  budgetFlags,
+  numberOrText,
+  type OptionTree,
+  overlay,
+  readAssignments,
+  readConfigFile,
+  setAt,
+  setNumbers,
+} from './options.js'
 
-interface TrainFlags extends CommonFlags {
+interface TrainFlags extends CommonFlags, BudgetFlags {
   plans?: string
   device?: string
   seed?: string
   run?: string
-  epochs?: string
-  steps?: string
-  stepsPerEpoch?: string
-  valSteps?: string
+  patience?: string
+  onPlateau?: string
   continue?: boolean
   threads?: string
   deterministic?: boolean
@@ -32,12 +41,11 @@ const textFlags: [keyof TrainFlags, string][] = [
   ['device', 'device'],
   ['seed', 'seed'],
   ['run', 'run'],
+  ['onPlateau', 'earlyStopping.onPlateau'],
 ]
-const numberFlags: [keyof TrainFlags, string][] = [
-  ['epochs', 'budget.epochs'],
-  ['steps', 'budget.steps'],
-  ['stepsPerEpoch', 'budget.stepsPerEpoch'],
-  ['valSteps', 'budget.valSteps'],
+const numberFlags: (readonly [keyof TrainFlags, string])[] = [
+  ...budgetFlags,
+  ['patience', 'earlyStopping.patience'],
   ['threads', 'threads'],
 ]
 
@@ -56,10 +64,11 @@ export function addTrain(program: Command): void {
     .option('--device <device>', 'cpu, cuda or cuda:N (default: cpu).')
     .option('--seed <number>', 'Seed of everything random (default: 12345).')
     .option('--run <folder>', 'The run folder, in place of the one below the results root.')
-    .option('--epochs <number>', 'Number of epochs (default: 1000). Excludes --steps.')
-    .option('--steps <number>', 'Total number of optimizer steps. Excludes --epochs.')
-    .option('--steps-per-epoch <number>', 'Optimizer steps in an epoch (default: 250).')
-    .option('--val-steps <number>', 'Validation batches at the end of an epoch (default: 50).')
+    .option(
+      '--patience <epochs>',
+      'End after so many epochs without improvement: a number, short (10), medium (30) or long (50).',
+    )
+    .option('--on-plateau <what>', 'stop, or anneal: bring the learning rate down to 0 first (default: stop).')
     .option('--continue', 'Resume the run if its folder holds one, and start it otherwise.')
     .option('--threads <number>', 'Native threads (default: one for each processor that may be used).')
     .option('--deterministic', 'Make CUDA reproducible, at some cost in speed. The CPU always is.')
@@ -72,9 +81,11 @@ export function addTrain(program: Command): void {
 Examples:
   voxgrad train 4 3d_fullres 0
   voxgrad train Dataset004_Hippocampus 3d_fullres 0 --plans nnUNetPlansTiny --steps 2000 --steps-per-epoch 100
+  voxgrad train 4 3d_fullres 0 --patience 30 --on-plateau anneal --time 12h
   voxgrad train 4 2d all --epochs 200 --set optimizer.initialLr=0.005 --run runs/slow
   voxgrad train 4 3d_fullres 0 --config options.yaml --dry-run`,
     )
+  addBudgetFlags(command, { epochs: '1000', stepsPerEpoch: '250', valSteps: '50' })
   addCommonFlags(command, ['raw', 'preprocessed', 'results']).action(
     async (dataset: string, configuration: string, fold: string, flags: TrainFlags) => {
       const context = makeContext(flags)
@@ -102,10 +113,7 @@ async function trainInput(
 ): Promise<TrainInput> {
   const tree: OptionTree = { dataset, configuration, fold: numberOrText(fold), folders: context.folderOptions }
   for (const [flag, place] of textFlags) setAt(tree, place, flags[flag])
-  for (const [flag, place] of numberFlags) {
-    const text = flags[flag] as string | undefined
-    if (text !== undefined) setAt(tree, place, numberOrText(text))
-  }
+  setNumbers(tree, flags, numberFlags)
   if (flags.continue) setAt(tree, 'continue', true)
   if (flags.deterministic) setAt(tree, 'deterministic', true)
   const file = flags.config === undefined ? {} : await readConfigFile(flags.config)

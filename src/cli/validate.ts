@@ -1,8 +1,8 @@
 // voxgrad validate: predicts a run's held-out cases and compares them with their labels.
 import type { Command } from 'commander'
 import { parseOptions, type ValidateInput, validateOptionsSchema } from '../config/schema.js'
-import { runInChild } from '../train/child.js'
 import type { ValidationFinishedEvent } from '../train/events.js'
+import { runInChild } from '../train/supervisor.js'
 import { addCommonFlags, type CommonFlags, exitResumable, makeContext } from './context.js'
 import { follow } from './follow.js'
 import { numberOrText } from './options.js'

@@ -20,14 +20,34 @@ const foldersSchema = z
 const foldText = 'expected 0, 1, 2, 3, 4 or all'
 const foldSchema = z.union([z.int().min(0, foldText).max(4, foldText), z.literal('all')], foldText)
 
-const budgetSchema = z
-  .strictObject({
-    epochs: count.optional().describe('Number of epochs; 1000 unless steps is given'),
-    steps: count.optional().describe('Total optimizer steps in place of epochs; the last epoch may be short'),
-    stepsPerEpoch: count.default(250),
-    valSteps: count.default(50).describe('Validation batches at the end of each epoch'),
+const secondsOfUnit: Record<string, number> = { d: 86_400, h: 3600, m: 60, s: 1 }
+const durationText = /^(?=\d)(?:[\d.]+d)?(?:[\d.]+h)?(?:[\d.]+m)?(?:[\d.]+s)?$/
+/** Seconds, or text such as 12h, 90m or 1d12h; seconds come out. */
+const duration = z
+  .union([
+    positive,
+    z.string().regex(durationText, 'expected a duration such as 12h, 90m, 1h30m or a number of seconds'),
+  ])
+  .transform((value) => {
+    if (typeof value === 'number') return value
+    const parts = [...value.matchAll(/([\d.]+)([dhms])/g)]
+    return parts.reduce((sum, [, number, unit]) => sum + Number(number) * (secondsOfUnit[unit as string] as number), 0)
   })
-  .refine((budget) => budget.epochs === undefined || budget.steps === undefined, 'epochs and steps exclude each other')
+  .refine((seconds) => Number.isFinite(seconds) && seconds > 0, 'expected a duration above 0')
+
+const budgetFields = {
+  epochs: count.optional().describe('Number of epochs; 1000 unless steps is given'),
+  steps: count.optional().describe('Total optimizer steps in place of epochs; the last epoch may be short'),
+  stepsPerEpoch: count.default(250),
+  valSteps: count.default(50).describe('Validation batches at the end of each epoch'),
+  time: duration
+    .optional()
+    .describe('Longest training time of one call, as 12h or in seconds; then the run stops and can be resumed'),
+}
+const epochsOrSteps = (budget: { epochs?: number | undefined; steps?: number | undefined }) =>
+  budget.epochs === undefined || budget.steps === undefined
+const epochsOrStepsText = 'epochs and steps exclude each other'
+const budgetSchema = z.strictObject(budgetFields).refine(epochsOrSteps, epochsOrStepsText)
 
 const optimizerSchema = z.strictObject({
   initialLr: positive.default(0.01),
@@ -43,7 +63,50 @@ const scheduleSchema = z.strictObject({
     .enum(['step', 'epoch'])
     .default('step')
     .describe("How often the rate changes; epoch is nnU-Net's own, step makes a run independent of the epoch size"),
+  extensions: z
+    .array(z.strictObject({ kind: z.enum(['continue', 'restart']), from: count }))
+    .default([])
+    .describe('Written by resume --schedule: from a step on the last rate is held, or a fresh decay begins'),
 })
+
+const bestModelSchema = z.strictObject({
+  metric: z
+    .union([z.enum(['ema_fg_dice', 'mean_fg_dice', 'val_loss']), z.templateLiteral(['label:', z.string().min(1)])])
+    .default('ema_fg_dice')
+    .describe('What decides about checkpoint_best and patience; label:NAME is the moving average of one label'),
+  emaDecay: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0.9)
+    .describe('Weight of the past in the moving average of the pseudo-Dice'),
+})
+
+/** Names for common patiences, in epochs. */
+export const patiencePresets = { off: null, short: 10, medium: 30, long: 50 } as const
+type PatiencePreset = keyof typeof patiencePresets
+
+const earlyStoppingSchema = z.strictObject({
+  patience: z
+    .union([count, z.null(), z.enum(Object.keys(patiencePresets) as [PatiencePreset, ...PatiencePreset[]])])
+    .transform((value) => (typeof value === 'string' ? patiencePresets[value] : value))
+    .default(null)
+    .describe('Epochs without improvement after which training ends; short is 10, medium 30, long 50'),
+  minDelta: z.number().nonnegative().default(0).describe('A smaller improvement does not count for patience'),
+  warmupEpochs: z.int().nonnegative().default(0).describe('Epochs at the start that patience does not count'),
+  onPlateau: z
+    .enum(['stop', 'anneal'])
+    .default('stop')
+    .describe('anneal first brings the learning rate down to 0 over annealSteps'),
+  annealSteps: count.optional().describe('Without it the steps of 10 epochs'),
+  divergenceLoss: z.number().optional().describe('Training ends when the mean training loss of an epoch exceeds this'),
+})
+
+const nonFiniteSchema = z
+  .strictObject({ mostInARow: count.default(10), mostReloads: z.int().nonnegative().default(3) })
+  .describe(
+    'A step with a loss or gradient that is not finite is skipped; after mostInARow of them the last checkpoint is loaded and other patches are drawn, and after mostReloads the run ends',
+  )
 
 /** nnU-Net's default chain (nnUNetTrainer.get_training_transforms); ranges are [low, high]. */
 const augmentationSchema = z.strictObject({
@@ -112,23 +175,44 @@ export const trainOptionsSchema = z.strictObject({
   budget: budgetSchema.prefault({}),
   optimizer: optimizerSchema.prefault({}),
   schedule: scheduleSchema.prefault({}),
-  emaDecay: z
-    .number()
-    .min(0)
-    .lt(1)
-    .default(0.9)
-    .describe('Weight of the past in the moving average of the mean foreground Dice'),
+  bestModel: bestModelSchema.prefault({}),
+  earlyStopping: earlyStoppingSchema.prefault({}),
+  nonFinite: nonFiniteSchema.prefault({}),
   oversampleForeground: probability.default(0.33),
   augmentation: augmentationSchema.prefault({}),
   checkpoint: checkpointSchema.prefault({}),
+  watchdog: z
+    .strictObject({
+      hangSeconds: positive
+        .default(60)
+        .describe('A step without a sign of life for this long, and 20 times its usual time, counts as a hang'),
+    })
+    .prefault({}),
   validation: slidingWindowSchema.prefault({}).describe('Sliding window of the validation at the end'),
-  validateAtEnd: z.boolean().default(true),
+  validateAtEnd: z
+    .union([z.boolean(), z.enum(['final', 'best', 'both'])])
+    .default(true)
+    .transform((value) => (value === true ? 'final' : value))
+    .describe('The weights that are validated at the end: final, best, both, or false for none'),
 })
 
 /** Options of `resume`; what is not given stays as the run was started. */
 export const resumeOptionsSchema = z.strictObject({
   run: z.string().min(1),
   from: z.enum(['newest', 'latest', 'best', 'final']).default('newest'),
+  budget: z
+    .strictObject({
+      ...budgetFields,
+      stepsPerEpoch: count.optional(),
+      valSteps: count.optional(),
+    })
+    .refine(epochsOrSteps, epochsOrStepsText)
+    .prefault({})
+    .describe('What is given replaces what the run was started with'),
+  schedule: z
+    .enum(['stretch', 'continue', 'restart'])
+    .optional()
+    .describe('The learning rate of a longer run: over all steps (default), the last rate, or afresh over those added'),
   folders: foldersSchema.prefault({}),
 })
 

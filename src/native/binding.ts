@@ -167,7 +167,7 @@ export interface TrainingChunk {
 
 /** A copy of weights, optimizer and entries on the host, which training no longer touches. */
 export interface CapturedCheckpoint {
-  /** Size of the file that it makes. */
+  /** Memory that it holds; the file is little larger. */
   readonly bytes: number
 }
 

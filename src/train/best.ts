@@ -1,4 +1,5 @@
-// Pseudo-Dice of an epoch, its moving average, and whether that is a new best.
+// Pseudo-Dice of an epoch, its moving average, and whether the monitored metric is at a new best.
+import type { TrainOptions } from '../config/schema.js'
 
 /**
  * Dice per foreground label over all validation batches: 2 TP / (2 TP + FP + FN); NaN where the label was neither there
@@ -21,25 +22,77 @@ export function nanMean(values: readonly number[]): number {
   return known.reduce((sum, value) => sum + value, 0) / known.length
 }
 
+/** What decides about the best model and about patience. */
+export type Metric =
+  | { kind: 'ema_fg_dice' | 'mean_fg_dice' | 'val_loss' }
+  /** The moving average of one foreground label, by its place among them. */
+  | { kind: 'label'; label: number }
+
+/** What one epoch's validation gave; NaN where there is no value. */
+export interface EpochScores {
+  dicePerLabel: readonly number[]
+  meanDice: number
+  valLoss: number
+}
+
 export interface BestState {
   /** Moving average of the mean foreground Dice; null before the first epoch that has one. */
   ema: number | null
-  /** Its highest value so far. */
+  /** The same of the metric's label, where it is one. */
+  labelEma: number | null
+  /** Best value of the metric so far, and its epoch. */
   best: number | null
+  bestEpoch: number | null
 }
 
+export const initialBest: BestState = { ema: null, labelEma: null, best: null, bestEpoch: null }
+
 /**
- * Takes one epoch's mean foreground Dice into the moving average.
- * An epoch without a finite value leaves both as they are, where nnU-Net's average stays NaN from then on.
- * @returns the next state, and whether the average rose strictly above all before
+ * Takes one epoch into the moving averages and compares the metric with the best before.
+ * A value that is not finite changes nothing, where nnU-Net's average stays NaN from then on.
+ * @returns the next state, the metric's value in this epoch (NaN: none), and whether it is strictly better than all before
  */
 export function updateBest(
   state: BestState,
-  meanDice: number,
-  decay: number,
-): { state: BestState; isNewBest: boolean } {
-  if (!Number.isFinite(meanDice)) return { state, isNewBest: false }
-  const ema = state.ema === null ? meanDice : decay * state.ema + (1 - decay) * meanDice
-  const isNewBest = state.best === null || ema > state.best
-  return { state: { ema, best: isNewBest ? ema : state.best }, isNewBest }
+  epoch: number,
+  scores: EpochScores,
+  { metric, emaDecay }: { metric: Metric; emaDecay: number },
+): { state: BestState; value: number; isNewBest: boolean } {
+  const average = (before: number | null, value: number) => {
+    if (!Number.isFinite(value)) return before
+    return before === null ? value : emaDecay * before + (1 - emaDecay) * value
+  }
+  const labelDice = metric.kind === 'label' ? (scores.dicePerLabel[metric.label] as number) : Number.NaN
+  const ema = average(state.ema, scores.meanDice)
+  const labelEma = average(state.labelEma, labelDice)
+  const values = {
+    // An average that this epoch did not move is no value of this epoch.
+    ema_fg_dice: Number.isFinite(scores.meanDice) ? (ema as number) : Number.NaN,
+    label: Number.isFinite(labelDice) ? (labelEma as number) : Number.NaN,
+    mean_fg_dice: scores.meanDice,
+    val_loss: scores.valLoss,
+  }
+  const value = values[metric.kind]
+  const isNewBest = Number.isFinite(value) && (state.best === null || improvement(metric, value, state.best) > 0)
+  const best = isNewBest ? { best: value, bestEpoch: epoch } : { best: state.best, bestEpoch: state.bestEpoch }
+  return { state: { ema, labelEma, ...best }, value, isNewBest }
+}
+
+/** By how much a value is better than another; negative where it is worse. */
+export function improvement(metric: Metric, value: number, reference: number): number {
+  return metric.kind === 'val_loss' ? reference - value : value - reference
+}
+
+/**
+ * The option's text as a metric.
+ * @param labels foreground labels in the order of the metrics
+ * @returns undefined for a label that is not among them
+ */
+export function parseMetric(
+  text: TrainOptions['bestModel']['metric'],
+  labels: readonly { name: string }[],
+): Metric | undefined {
+  if (!text.startsWith('label:')) return { kind: text as 'ema_fg_dice' }
+  const label = labels.findIndex(({ name }) => `label:${name}` === text)
+  return label < 0 ? undefined : { kind: 'label', label }
 }

@@ -1,10 +1,12 @@
 // The validation at the end of a run: predicts the fold's validation cases and reports as it goes.
+import { existsSync } from 'node:fs'
 import path from 'node:path'
-import type { CheckpointName } from '../config/schema.js'
+import type { CheckpointName, TrainOptions } from '../config/schema.js'
 import type { ReaderName } from '../dataset/image.js'
+import { readJson } from '../files.js'
 import type { NativeTrainer } from '../native/binding.js'
 import { validateCases } from '../validate/validate.js'
-import type { ValidationFinishedEvent } from './events.js'
+import type { RunResult, ValidationFinishedEvent } from './events.js'
 import type { JobContext } from './job.js'
 import { finiteOrNull } from './policy.js'
 import type { RunFolder } from './run-folder.js'
@@ -46,7 +48,7 @@ export async function runEndValidation(
     const summary = await validateCases(trainer, job, {
       predict: async (caseId, predict) => {
         await folder.log(`predicting ${caseId}`)
-        const prediction = await watch(trainer, context.stopping, predict)
+        const prediction = await watch(trainer, context, predict)
         predicted++
         const secondsPerCase = (performance.now() - begin) / 1000 / predicted
         context.emit({
@@ -75,11 +77,29 @@ export async function runEndValidation(
       })),
       meanForegroundDice: finiteOrNull(summary.foregroundMean.Dice),
     }
-    await folder.log('Validation complete', `Mean Validation Dice:  ${summary.foregroundMean.Dice}`)
+    const which = checkpoint === 'final' ? '' : ` of checkpoint_${checkpoint}`
+    await folder.log(`Validation${which} complete`, `Mean Validation Dice:  ${summary.foregroundMean.Dice}`)
     context.emit(event)
     return event
   } catch (error) {
     if (context.stopping.aborted) return 'stopped'
     throw error
   }
+}
+
+/** The weights that a run validates at its end. */
+export function wantedValidations(validateAtEnd: TrainOptions['validateAtEnd']): CheckpointName[] {
+  if (validateAtEnd === false) return []
+  return validateAtEnd === 'both' ? ['final', 'best'] : [validateAtEnd]
+}
+
+/** Result of an end validation that was finished before; undefined without one. */
+export async function readValidation(
+  folder: RunFolder,
+  checkpoint: CheckpointName,
+): Promise<RunResult['validations'][number] | undefined> {
+  const file = path.join(folder.validation(checkpoint), 'summary.json')
+  if (!existsSync(file)) return undefined
+  const summary = (await readJson(file, 'summary.json')) as { foreground_mean: { Dice: number } }
+  return { checkpoint, meanForegroundDice: finiteOrNull(summary.foreground_mean.Dice) }
 }

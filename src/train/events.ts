@@ -1,7 +1,9 @@
 // What a run reports while it goes: one union of plain serializable objects, and the run's own interface.
 
-/** One finished epoch, exactly as a line of metrics.jsonl. Numbers that are not finite are null. */
-export interface EpochLine {
+import type { CheckpointName } from '../config/schema.js'
+
+/** The part of an epoch line that a checkpoint knows as well. Numbers that are not finite are null. */
+export interface EpochCurve {
   type: 'epoch'
   /** From 0. */
   epoch: number
@@ -17,8 +19,24 @@ export interface EpochLine {
   ema_fg_dice: number | null
   /** Training and validation of this epoch, without saving. */
   seconds: number
+}
+
+/** One finished epoch, exactly as a line of metrics.jsonl. */
+export interface EpochLine extends EpochCurve {
   step_ms: { p50: number; p95: number }
-  memory: { resident_bytes: number; peak_resident_bytes: number }
+  /** Of each step, the host's time for drawing and augmenting its batch: the network waits for it. */
+  data_ms: { p50: number; p95: number }
+  /** Steps that changed nothing because their loss or gradient was not finite. */
+  skipped_steps: number
+  /** Of the training process; device_bytes are null on the CPU. */
+  memory: {
+    resident_bytes: number
+    peak_resident_bytes: number
+    device_bytes: number | null
+    peak_device_bytes: number | null
+  }
+  file_descriptors: number
+  threads: number
 }
 
 /** `completed`: all steps are done. `signal`: stopped early and resumable. */
@@ -54,6 +72,8 @@ export interface RunStartedEvent {
   step: number
   /** The budget in a sentence: "20 epochs x 100 steps = 2,000 steps; ...". */
   budget: string
+  /** The option watchdog.hangSeconds. */
+  hangSeconds: number
 }
 
 export interface ProgressEvent {
@@ -77,13 +97,18 @@ export interface CheckpointEvent {
   file: string
   epoch: number
   step: number
+  /** Training stood still while its state was copied; the file was written beside it. */
+  capture_ms: number
+  write_ms: number
 }
 
 export interface NewBestEvent {
   type: 'new_best'
   epoch: number
   step: number
-  ema_fg_dice: number
+  /** The option bestModel.metric, and its value. */
+  metric: string
+  value: number
 }
 
 export interface ResumeEvent {
@@ -132,6 +157,12 @@ export interface WarningEvent {
   text: string
 }
 
+/** What longer training would bring, at the end of a run. */
+export interface AdviceEvent {
+  type: 'advice'
+  text: string
+}
+
 export interface LogEvent {
   type: 'log'
   text: string
@@ -142,6 +173,8 @@ export interface StopEvent {
   reason: StopReason
   epoch: number
   step: number
+  /** Why, in words. */
+  text: string
 }
 
 export interface RunFinishedEvent {
@@ -162,6 +195,7 @@ export type RunEvent =
   | ValidationFinishedEvent
   | PredictionFinishedEvent
   | WarningEvent
+  | AdviceEvent
   | LogEvent
   | StopEvent
   | RunFinishedEvent
@@ -173,8 +207,8 @@ export interface RunResult {
   /** Epochs and optimizer steps done. */
   epochs: number
   step: number
-  /** Mean foreground Dice of the end validation on the final weights; null where it was not run. */
-  meanValidationDice: number | null
+  /** Mean foreground Dice of each end validation; null where no label has a value. */
+  validations: { checkpoint: CheckpointName; meanForegroundDice: number | null }[]
 }
 
 /** A job under way. Events may be read by one loop; a run goes on whether or not anyone reads them. */

@@ -1,17 +1,26 @@
 // A job under way: turns a function that emits events into a Run (events to iterate, a promise, a way to stop).
 import type { Run, RunEvent } from './events.js'
+import type { Section } from './watchdog.js'
 
 export interface JobContext {
   emit(event: RunEvent): void
   /** Aborted by stop() and by the caller's signal: the job ends at its next safe point. */
   stopping: AbortSignal
+  /** A sign of life: something moved. */
+  alive(section: Section): void
 }
 
 /**
  * Starts a job. Events wait until they are read; of progress that nobody has read yet only the newest is kept.
  * A failure rejects `finished` and ends the iteration with the same error.
  */
-export function startJob<Result>(body: (context: JobContext) => Promise<Result>, signal?: AbortSignal): Run<Result> {
+export function startJob<Result>(
+  body: (context: JobContext) => Promise<Result>,
+  {
+    signal,
+    onAlive: alive = () => {},
+  }: { signal?: AbortSignal | undefined; onAlive?: JobContext['alive'] | undefined } = {},
+): Run<Result> {
   const stopping = new AbortController()
   const stop = () => stopping.abort()
   if (signal?.aborted) stop()
@@ -26,7 +35,7 @@ export function startJob<Result>(body: (context: JobContext) => Promise<Result>,
     wake()
   }
   const finished = Promise.resolve()
-    .then(() => body({ emit, stopping: stopping.signal }))
+    .then(() => body({ emit, stopping: stopping.signal, alive }))
     .finally(() => {
       ended = true
       signal?.removeEventListener('abort', stop)

@@ -1,6 +1,5 @@
 // How fast a run goes, and from that the time left.
 import type { Snapshot } from '../native/binding.js'
-import type { Budget } from './budget.js'
 
 /** Training steps or validation batches done, and the seconds they took. */
 interface Work {
@@ -15,8 +14,6 @@ export class Pace {
   private training: Work = { done: 0, seconds: 0 }
   private validation: Work = { done: 0, seconds: 0 }
 
-  constructor(private readonly budget: Budget) {}
-
   trained(done: number, seconds: number): void {
     this.training = { done: this.training.done + done, seconds: this.training.seconds + seconds }
   }
@@ -27,9 +24,14 @@ export class Pace {
 
   /**
    * Until the last epoch is validated; null before the first step.
+   * @param rest steps left, and epochs whose validation is not finished
    * @param jobSeconds how long the job of the snapshot has run
    */
-  secondsLeft(snapshot: Pick<Snapshot, 'job' | 'done' | 'step'>, epoch: number, jobSeconds: number): number | null {
+  secondsLeft(
+    snapshot: Pick<Snapshot, 'job' | 'done'>,
+    rest: { stepsLeft: number; epochsLeft: number; valSteps: number },
+    jobSeconds: number,
+  ): number | null {
     const isTraining = snapshot.job === 'training'
     const running = { done: snapshot.done, seconds: jobSeconds }
     const training = isTraining ? add(this.training, running) : this.training
@@ -37,9 +39,8 @@ export class Pace {
     const perStep = training.seconds / training.done
     const validation = isTraining ? this.validation : add(this.validation, running)
     const perBatch = validation.done === 0 ? perStep * forwardShare : validation.seconds / validation.done
-    const { epochs, valSteps, totalSteps } = this.budget
-    const batchesLeft = (epochs - epoch) * valSteps - (isTraining ? 0 : snapshot.done)
-    return (totalSteps - snapshot.step) * perStep + batchesLeft * perBatch
+    const batchesLeft = rest.epochsLeft * rest.valSteps - (isTraining ? 0 : snapshot.done)
+    return rest.stepsLeft * perStep + batchesLeft * perBatch
   }
 }
 

@@ -1,9 +1,24 @@
 // What follows from a chunk of steps and from an epoch: pure reducers from a state to the next state and actions.
 import type { TrainingChunk, ValidationChunk } from '../native/binding.js'
-import { type BestState, nanMean, pseudoDice, updateBest } from './best.js'
-import { type Budget, stepsInEpoch } from './budget.js'
+import { type BestState, initialBest, type Metric, nanMean, pseudoDice, updateBest } from './best.js'
+import { type Budget, remainingSteps } from './budget.js'
+import {
+  countPatience,
+  type EarlyStoppingRules,
+  initialPatience,
+  type PatienceState,
+  reasonToStop,
+} from './early-stopping.js'
 import type { EpochLine } from './events.js'
-import { learningRate, type Schedule } from './schedule.js'
+import {
+  afterFiniteEpoch,
+  countSkipped,
+  initialNonFinite,
+  type NonFiniteRules,
+  type NonFiniteState,
+} from './non-finite.js'
+import type { NoteName } from './notes.js'
+import { annealed, learningRate, type Schedule } from './schedule.js'
 
 /** All that decides how a run goes on; stored in every checkpoint. */
 export interface PolicyState {
@@ -13,15 +28,27 @@ export interface PolicyState {
   /** Training steps of the epoch under way. */
   partial: PartialEpoch
   best: BestState
-  /** Epochs that were finished when checkpoint_latest was last saved. */
+  patience: PatienceState
+  /** Set when a plateau was met and the rate is being brought down. */
+  annealing: { from: number; steps: number } | null
+  /** Early stopping has ended the training. */
+  stoppedEarly: boolean
+  nonFinite: NonFiniteState
+  /** Remarks that were made. */
+  noted: NoteName[]
+  /** Finished epochs when checkpoint_latest was last saved. */
   savedEpoch: number
 }
 
 export interface PartialEpoch {
   steps: number
+  /** Over the steps with a finite loss, and their number. */
   lossSum: number
+  finiteSteps: number
+  skippedSteps: number
   seconds: number
   stepMs: number[]
+  dataMs: number[]
   /** Unix seconds at which the epoch began; null before its first step. */
   startedAt: number | null
 }
@@ -29,25 +56,62 @@ export interface PartialEpoch {
 export interface PolicyRules {
   budget: Budget
   schedule: Schedule
-  emaDecay: number
+  bestModel: { metric: Metric; emaDecay: number }
+  earlyStopping: EarlyStoppingRules
+  nonFinite: NonFiniteRules
   checkpoint: { everyEpochs: number; everyMinutes: number }
 }
 
-export type Action = { type: 'save'; checkpoint: 'latest' | 'best' }
+export type Action =
+  | { type: 'save'; checkpoint: 'latest' | 'best' }
+  /** The next steps bring the rate down to 0, then training ends. */
+  | { type: 'anneal'; text: string }
+  | { type: 'stop_early'; text: string }
 
-const emptyEpoch: PartialEpoch = { steps: 0, lossSum: 0, seconds: 0, stepMs: [], startedAt: null }
+const emptyEpoch: PartialEpoch = {
+  steps: 0,
+  lossSum: 0,
+  finiteSteps: 0,
+  skippedSteps: 0,
+  seconds: 0,
+  stepMs: [],
+  dataMs: [],
+  startedAt: null,
+}
 
 export const initialState: PolicyState = {
   epoch: 0,
   step: 0,
   partial: emptyEpoch,
-  best: { ema: null, best: null },
+  best: initialBest,
+  patience: initialPatience,
+  annealing: null,
+  stoppedEarly: false,
+  nonFinite: initialNonFinite,
+  noted: [],
   savedEpoch: 0,
 }
 
-/** Steps of the current epoch that are still to do. */
-export function remainingSteps(state: PolicyState, budget: Budget): number {
-  return stepsInEpoch(budget, state.epoch) - state.partial.steps
+/** Budget and schedule as they are in this state: annealing ends the run earlier. */
+export function planAhead(
+  { annealing }: Pick<PolicyState, 'annealing'>,
+  { budget, schedule }: Pick<PolicyRules, 'budget' | 'schedule'>,
+): { budget: Budget; schedule: Schedule } {
+  if (annealing === null) return { budget, schedule }
+  const { from, steps } = annealing
+  return { budget: { ...budget, totalSteps: from + steps }, schedule: annealed(schedule, from, steps) }
+}
+
+/** The state of a run that is made longer: what had ended it no longer holds. */
+export function reopened(state: PolicyState): PolicyState {
+  return { ...state, stoppedEarly: false, annealing: null, patience: initialPatience }
+}
+
+/** Whether all training is done, its last epoch included. */
+export function isTrained(state: PolicyState, rules: PolicyRules): boolean {
+  return (
+    state.partial.steps === 0 && (state.stoppedEarly || remainingSteps(state, planAhead(state, rules).budget) === 0)
+  )
 }
 
 /**
@@ -57,18 +121,23 @@ export function remainingSteps(state: PolicyState, budget: Budget): number {
  */
 export function afterChunk(
   state: PolicyState,
-  chunk: Pick<TrainingChunk, 'steps' | 'loss' | 'stepMs'>,
+  chunk: Pick<TrainingChunk, 'steps' | 'loss' | 'skipped' | 'stepMs' | 'dataMs'>,
   clock: { seconds: number; startedAt: number },
 ): PolicyState {
   const { partial } = state
+  const finite = chunk.loss.filter(Number.isFinite)
   return {
     ...state,
     step: state.step + chunk.steps,
+    nonFinite: countSkipped(state.nonFinite, chunk.skipped),
     partial: {
       steps: partial.steps + chunk.steps,
-      lossSum: chunk.loss.reduce((sum, loss) => sum + loss, partial.lossSum),
+      lossSum: finite.reduce((sum, loss) => sum + loss, partial.lossSum),
+      finiteSteps: partial.finiteSteps + finite.length,
+      skippedSteps: chunk.skipped.reduce((sum, skipped) => sum + skipped, partial.skippedSteps),
       seconds: partial.seconds + clock.seconds,
       stepMs: [...partial.stepMs, ...chunk.stepMs],
+      dataMs: [...partial.dataMs, ...chunk.dataMs],
       startedAt: partial.startedAt ?? clock.startedAt,
     },
   }
@@ -77,50 +146,99 @@ export function afterChunk(
 export interface EpochMeasures {
   validation: Pick<ValidationChunk, 'loss' | 'truePositives' | 'falsePositives' | 'falseNegatives'>
   validationSeconds: number
-  memory: EpochLine['memory']
+  resources: Pick<EpochLine, 'memory' | 'file_descriptors' | 'threads'>
   minutesSinceSave: number
 }
 
-/** Closes an epoch: its line, the moving average, and what to save. The last epoch needs no `latest`: `final` follows. */
+/** Closes an epoch: its line, the best model, patience, and what to do. */
 export function afterEpoch(
   state: PolicyState,
   rules: PolicyRules,
   measures: EpochMeasures,
 ): { state: PolicyState; line: EpochLine; actions: Action[] } {
   const { partial } = state
-  const validationLoss = measures.validation.loss
-  const dice = pseudoDice(measures.validation)
-  const meanDice = nanMean(dice)
-  const { state: best, isNewBest } = updateBest(state.best, meanDice, rules.emaDecay)
-  const epoch = state.epoch + 1
-  const isLast = epoch >= rules.budget.epochs
-  const isDue =
-    epoch - state.savedEpoch >= rules.checkpoint.everyEpochs ||
-    measures.minutesSinceSave >= rules.checkpoint.everyMinutes
-  const saveLatest = isDue && !isLast
-
+  const { budget, schedule } = planAhead(state, rules)
+  const losses = measures.validation.loss
+  const dicePerLabel = pseudoDice(measures.validation)
+  const scores = {
+    dicePerLabel,
+    meanDice: nanMean(dicePerLabel),
+    valLoss: losses.reduce((sum, loss) => sum + loss, 0) / losses.length,
+  }
+  const trainLoss = partial.lossSum / partial.finiteSteps
+  const { state: best, value, isNewBest } = updateBest(state.best, state.epoch, scores, rules.bestModel)
   const line: EpochLine = {
     type: 'epoch',
     epoch: state.epoch,
     step: state.step,
-    lr: learningRate(rules.schedule, state.epoch * rules.budget.stepsPerEpoch),
-    train_loss: finiteOrNull(partial.lossSum / partial.steps),
-    val_loss: finiteOrNull(validationLoss.reduce((sum, loss) => sum + loss, 0) / validationLoss.length),
-    dice_per_class: dice.map(finiteOrNull),
-    mean_fg_dice: finiteOrNull(meanDice),
+    lr: learningRate(schedule, state.step - partial.steps),
+    train_loss: finiteOrNull(trainLoss),
+    val_loss: finiteOrNull(scores.valLoss),
+    dice_per_class: dicePerLabel.map(finiteOrNull),
+    mean_fg_dice: finiteOrNull(scores.meanDice),
     ema_fg_dice: best.ema,
     seconds: partial.seconds + measures.validationSeconds,
-    step_ms: { p50: percentile(partial.stepMs, 0.5), p95: percentile(partial.stepMs, 0.95) },
-    memory: measures.memory,
+    step_ms: percentiles(partial.stepMs),
+    data_ms: percentiles(partial.dataMs),
+    skipped_steps: partial.skippedSteps,
+    ...measures.resources,
   }
+
+  const next: PolicyState = {
+    ...state,
+    epoch: state.epoch + 1,
+    partial: emptyEpoch,
+    best,
+    patience: countPatience(state.patience, state.epoch, value, rules.bestModel.metric, rules.earlyStopping),
+    nonFinite: afterFiniteEpoch(state.nonFinite, state.step),
+  }
+  const isLast = remainingSteps(next, budget) === 0
+  const stopping = isLast ? endOfAnnealing(state) : earlyStop(next, trainLoss, rules)
+  const decided = { ...next, ...stopping?.changes }
+  const saveLatest = isSaveDue(decided, rules.checkpoint, measures.minutesSinceSave) && !isLast && !decided.stoppedEarly
+
   const actions: Action[] = []
   if (isNewBest) actions.push({ type: 'save', checkpoint: 'best' })
+  if (stopping?.action) actions.push(stopping.action)
+  // The end needs no checkpoint_latest: checkpoint_final follows.
   if (saveLatest) actions.push({ type: 'save', checkpoint: 'latest' })
-  return {
-    state: { ...state, epoch, partial: emptyEpoch, best, savedEpoch: saveLatest ? epoch : state.savedEpoch },
-    line,
-    actions,
+  return { state: { ...decided, savedEpoch: saveLatest ? decided.epoch : state.savedEpoch }, line, actions }
+}
+
+function isSaveDue({ epoch, savedEpoch }: PolicyState, rules: PolicyRules['checkpoint'], minutes: number): boolean {
+  return epoch - savedEpoch >= rules.everyEpochs || minutes >= rules.everyMinutes
+}
+
+interface Stopping {
+  changes: Partial<PolicyState>
+  action: Action
+}
+
+function earlyStop(state: PolicyState, trainLoss: number, rules: PolicyRules): Stopping | null {
+  const { earlyStopping, budget } = rules
+  // While the rate comes down, patience has had its say.
+  const limits = state.annealing === null ? earlyStopping : { ...earlyStopping, patience: null }
+  const reason = reasonToStop(state.patience, trainLoss, limits)
+  if (reason === null) return null
+  const text = `Early stopping after epoch ${state.epoch} (step ${state.step}): ${reason.text}`
+  if (reason.kind === 'divergence' || earlyStopping.onPlateau === 'stop') {
+    return { changes: { stoppedEarly: true }, action: { type: 'stop_early', text: `${text}.` } }
   }
+  const steps = Math.min(earlyStopping.annealSteps, budget.totalSteps - state.step)
+  return {
+    changes: { annealing: { from: state.step, steps } },
+    action: {
+      type: 'anneal',
+      text: `${text}. The learning rate now goes down to 0 in ${steps} steps, then training ends.`,
+    },
+  }
+}
+
+/** The last epoch of an annealing ends the run early, by plan. */
+function endOfAnnealing({ annealing }: PolicyState): Stopping | null {
+  if (annealing === null) return null
+  const text = `Early stopping: the learning rate was brought down over ${annealing.steps} steps.`
+  return { changes: { stoppedEarly: true }, action: { type: 'stop_early', text } }
 }
 
 /** JSON has no NaN or infinity. */
@@ -128,8 +246,9 @@ export function finiteOrNull(value: number): number | null {
   return Number.isFinite(value) ? value : null
 }
 
-/** Nearest-rank percentile; 0 of nothing. */
-function percentile(values: readonly number[], share: number): number {
+function percentiles(values: readonly number[]): { p50: number; p95: number } {
   const sorted = [...values].sort((a, b) => a - b)
-  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0
+  // Nearest rank; 0 of nothing.
+  const at = (share: number) => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0
+  return { p50: at(0.5), p95: at(0.95) }
 }

@@ -4,6 +4,7 @@ import type { PredictInput, ResumeInput, TrainInput, ValidateInput } from '../co
 import type { ErrorCode } from '../errors.js'
 import type { PresetName } from '../plan/presets.js'
 import type { RunEvent } from './events.js'
+import type { Section } from './watchdog.js'
 
 export interface PlanJobOptions {
   /** Id or name. */
@@ -31,8 +32,8 @@ export interface PreprocessJobOptions {
 export type Job =
   | { kind: 'plan'; options: PlanJobOptions }
   | { kind: 'preprocess'; options: PreprocessJobOptions }
-  | { kind: 'train'; options: TrainInput }
-  | { kind: 'resume'; options: ResumeInput }
+  | { kind: 'train'; options: TrainInput; restartedBecause?: string }
+  | { kind: 'resume'; options: ResumeInput; restartedBecause?: string }
   | { kind: 'validate'; options: ValidateInput }
   | { kind: 'predict'; options: PredictInput }
 
@@ -42,5 +43,7 @@ export type ToChild = { type: 'job'; job: Job } | { type: 'stop' }
 /** Child to parent. `done` or `failed` is the last message. */
 export type FromChild =
   | { type: 'event'; event: RunEvent }
+  /** Something moved. */
+  | { type: 'alive'; section: Section }
   | { type: 'done'; result: unknown }
   | { type: 'failed'; code: ErrorCode; message: string; nativeBacktrace?: string }

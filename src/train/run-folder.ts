@@ -7,11 +7,13 @@ import { VoxgradError } from '../errors.js'
 import { makeFolder, readJson, reasonOf, writeFileAtomically, writeJson } from '../files.js'
 import type { TrainerConfig } from '../native/binding.js'
 import { modelFolderOf } from '../predict/model.js'
-import type { EpochLine, RunEvent, StopReason } from './events.js'
+import type { EpochCurve, RunEvent, StopReason } from './events.js'
 
 /** run.json */
 export interface RunRecord {
   format: 1
+  /** Tells this run's checkpoints from those of others. */
+  id: string
   status: 'running' | 'finished' | 'stopped' | 'failed'
   reason: StopReason | null
   /** The message of the error that ended the run. */
@@ -34,15 +36,17 @@ export interface RunRecord {
 }
 
 /** A line of metrics.jsonl: epoch lines, and the events that explain a curve. */
-export type MetricsLine = Extract<
-  RunEvent,
-  { type: 'epoch' | 'checkpoint' | 'new_best' | 'resume' | 'warning' | 'stop' }
->
+export type MetricsLine =
+  | Extract<RunEvent, { type: 'epoch' | 'checkpoint' | 'new_best' | 'resume' | 'warning' | 'advice' | 'stop' }>
+  | EpochCurve
 
 /** Newest training first. */
 export const checkpointNames: readonly CheckpointName[] = ['final', 'latest', 'best']
 
 export class RunFolder {
+  #unwritten = ''
+  #turn: Promise<void> = Promise.resolve()
+
   constructor(readonly folder: string) {}
 
   checkpoint(name: CheckpointName): string {
@@ -67,6 +71,11 @@ export class RunFolder {
     return path.join(this.folder, 'metrics.jsonl')
   }
 
+  /** Whether the folder holds checkpoints of nnU-Net only, which a resume takes over. */
+  isForeign(): boolean {
+    return !existsSync(this.recordFile) && checkpointNames.some((name) => existsSync(this.checkpoint(name)))
+  }
+
   holdsRun(): boolean {
     return existsSync(this.recordFile) || checkpointNames.some((name) => existsSync(this.checkpoint(name)))
   }
@@ -85,23 +94,60 @@ export class RunFolder {
     await writeJson(this.recordFile, { ...record, updatedAt: new Date().toISOString() })
   }
 
-  /** The line is on the disk when the promise resolves. */
-  async appendMetrics(line: MetricsLine): Promise<void> {
-    await append(this.metricsFile, `${JSON.stringify(line)}\n`)
+  /**
+   * The line, and those before it that could not be written, are on the disk when the promise resolves.
+   * @throws VoxgradError ERR_DISK; the next call writes the line again
+   */
+  appendMetrics(line: MetricsLine): Promise<void> {
+    this.#unwritten += `${JSON.stringify(line)}\n`
+    return this.flushMetrics()
   }
 
-  /** Lines in the order of the file; a last line that a crash cut short is left out. */
+  /** Writes what could not be written before. Throws as appendMetrics does. */
+  flushMetrics(): Promise<void> {
+    const write = async () => {
+      const text = this.#unwritten
+      if (text === '') return
+      await append(this.metricsFile, text)
+      this.#unwritten = this.#unwritten.slice(text.length)
+    }
+    const turn = this.#turn.then(write, write)
+    this.#turn = turn.catch(() => {})
+    return turn
+  }
+
+  /** Lines in the order of the file; what a crash or a full disk cut short is left out. */
   async readMetrics(): Promise<MetricsLine[]> {
     if (!existsSync(this.metricsFile)) return []
-    const lines = (await readFile(this.metricsFile, 'utf8')).split('\n').slice(0, -1)
-    return lines.map((line) => JSON.parse(line) as MetricsLine)
+    const lines = (await readFile(this.metricsFile, 'utf8')).split('\n')
+    return lines.flatMap((line) => {
+      try {
+        return [JSON.parse(line) as MetricsLine]
+      } catch {
+        return []
+      }
+    })
   }
 
-  /** Removes what comes after the point that a run is resumed from, so that no epoch stands there twice. */
-  async cutMetrics(from: { epoch: number; step: number }): Promise<EpochLine[]> {
+  /**
+   * Makes metrics.jsonl what it was at the point that a run is resumed from, so that no epoch stands there twice, and none
+   * is missing.
+   * @param curve all epochs before that point, as its checkpoint knows them
+   * @returns one line an epoch
+   */
+  async cutMetrics(from: { epoch: number; step: number }, curve: readonly EpochCurve[]): Promise<EpochCurve[]> {
     const kept = metricsUntil(await this.readMetrics(), from)
-    await writeFileAtomically(this.metricsFile, kept.map((line) => `${JSON.stringify(line)}\n`).join(''))
-    return kept.filter((line) => line.type === 'epoch')
+    const isEpoch = (line: MetricsLine): line is EpochCurve => line.type === 'epoch'
+    const known = new Map(kept.filter(isEpoch).map((line) => [line.epoch, line]))
+    const missing = curve.filter(({ epoch }) => !known.has(epoch))
+    const firstKnown = Math.min(...known.keys())
+    const [before, after] = [
+      missing.filter(({ epoch }) => epoch < firstKnown),
+      missing.filter(({ epoch }) => epoch > firstKnown),
+    ]
+    const lines = [...before, ...kept, ...after]
+    await writeFileAtomically(this.metricsFile, lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+    return [...missing, ...known.values()].sort((a, b) => a.epoch - b.epoch)
   }
 
   /** Lines of training_log.txt in nnU-Net's form: local time, text, a space. */
@@ -124,8 +170,15 @@ async function append(file: string, text: string, sync = true): Promise<void> {
     await makeFolder(path.dirname(file))
     const handle = await open(file, 'a')
     try {
-      await handle.writeFile(text)
-      if (sync) await handle.sync()
+      const { size } = await handle.stat()
+      try {
+        await handle.appendFile(text)
+        if (sync) await handle.sync()
+      } catch (error) {
+        // Half a line must not stay: the next one would be glued to it.
+        await handle.truncate(size).catch(() => {})
+        throw error
+      }
     } finally {
       await handle.close()
     }

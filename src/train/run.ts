@@ -2,14 +2,26 @@
 import { rm } from 'node:fs/promises'
 import path from 'node:path'
 import type { CheckpointName } from '../config/schema.js'
+import { VoxgradError } from '../errors.js'
 import type { NativeTrainer } from '../native/binding.js'
 import { native } from '../native/load.js'
-import { writeProgress } from '../report/plot.js'
-import { budgetSentence, stepsInEpoch } from './budget.js'
-import { checkpointEntries, emptyLogging, type Logging, logEpoch, readCheckpointEntries } from './checkpoint.js'
-import { runEndValidation } from './end-validation.js'
+import { formatFixed } from '../report/format.js'
+import { budgetSentence, remainingSteps, totalEpochs } from './budget.js'
+import { readCandidates } from './candidates.js'
+import {
+  checkpointEntries,
+  emptyLogging,
+  epochCurveOf,
+  type Logging,
+  logEpoch,
+  readCheckpointEntries,
+} from './checkpoint.js'
+import { readValidation, runEndValidation, wantedValidations } from './end-validation.js'
 import type { EpochLine, RunResult, StopReason } from './events.js'
 import type { JobContext } from './job.js'
+import { Journal } from './journal.js'
+import { afterReload, type NonFiniteState, nonFiniteDecision } from './non-finite.js'
+import { noteGrowingMemory, noteRisingValLoss, noteSlowData, resourceWindow } from './notes.js'
 import { Pace } from './pace.js'
 import {
   type Action,
@@ -17,10 +29,15 @@ import {
   afterEpoch,
   finiteOrNull,
   initialState,
+  isTrained,
   type PolicyState,
-  remainingSteps,
+  planAhead,
+  reopened,
 } from './policy.js'
-import type { MetricsLine, RunFolder, RunRecord } from './run-folder.js'
+import { readResources } from './resources.js'
+import { chooseCheckpoint } from './resume.js'
+import type { RunFolder, RunRecord } from './run-folder.js'
+import { CheckpointSaver } from './saver.js'
 import { learningRate, learningRates } from './schedule.js'
 import type { RunSetup } from './setup.js'
 import { watch } from './watch.js'
@@ -28,6 +45,8 @@ import { watch } from './watch.js'
 /**
  * Trains from a state to the end of the budget, or until the wish to stop; validates; keeps run.json true all the while.
  * @param from the checkpoint to go on from; null starts at step 0
+ * @param isLonger whether the run got more steps than it had, so that what had ended it no longer holds
+ * @throws VoxgradError ERR_NON_FINITE where training became non-finite for good; ERR_DISK, ERR_CHECKPOINT, ...
  */
 export async function executeRun(
   setup: RunSetup,
@@ -35,45 +54,91 @@ export async function executeRun(
   record: RunRecord,
   from: CheckpointName | null,
   context: JobContext,
+  { isLonger = false } = {},
 ): Promise<RunResult> {
-  const trainer = await native().createTrainer(setup.trainerConfig)
-  try {
-    return await new TrainingRun(setup, folder, record, trainer, context).execute(from)
-  } finally {
-    await trainer.dispose()
+  const deadline = performance.now() + (setup.budget.seconds ?? Number.POSITIVE_INFINITY) * 1000
+  let failed: NonFiniteState | null = null
+  for (let checkpoint = from; ; ) {
+    const trainer = await native().createTrainer(setup.trainerConfig)
+    try {
+      const run = new TrainingRun(setup, folder, record, trainer, context, deadline)
+      return await run.execute(checkpoint, failed, isLonger)
+    } catch (error) {
+      if (!(error instanceof ReloadNeeded)) throw error
+      failed = error.failed
+    } finally {
+      await trainer.dispose()
+    }
+    checkpoint = chooseCheckpoint(await readCandidates(folder, record.id, setup.budget.stepsPerEpoch), 'newest').name
+  }
+}
+
+/** Thrown to give up the trainer and go on from the last checkpoint. */
+class ReloadNeeded extends Error {
+  constructor(readonly failed: NonFiniteState) {
+    super('reload')
   }
 }
 
 class TrainingRun {
   private state: PolicyState = initialState
   private logging: Logging = emptyLogging()
-  private epochs: EpochLine[] = []
+  /** The last epochs of this call. */
+  private recent: EpochLine[] = []
   private lastSave = performance.now()
-  private readonly pace: Pace
+  private isSaveOverdue = false
+  private readonly pace = new Pace()
+  private readonly journal: Journal
+  private readonly saver: CheckpointSaver
 
   constructor(
     private readonly setup: RunSetup,
     private readonly folder: RunFolder,
-    private record: RunRecord,
+    private readonly record: RunRecord,
     private readonly trainer: NativeTrainer,
     private readonly context: JobContext,
+    private readonly deadline: number,
   ) {
-    this.pace = new Pace(setup.budget)
+    this.journal = new Journal(folder, record, context.emit)
+    this.saver = new CheckpointSaver(
+      trainer,
+      folder,
+      async (event) => {
+        this.context.alive('saving')
+        await this.journal.metric(event)
+      },
+      async (error) => {
+        this.isSaveOverdue = true
+        await this.journal.warn(
+          `${error.message}. Training goes on; the checkpoint before is whole, and the next epoch tries again.`,
+        )
+      },
+    )
   }
 
-  async execute(from: CheckpointName | null): Promise<RunResult> {
+  /** @param failed what made a reload necessary; null at the start of a call */
+  async execute(from: CheckpointName | null, failed: NonFiniteState | null, isLonger: boolean): Promise<RunResult> {
     try {
       if (from) await this.load(from)
-      const isComplete = from === 'final' && this.state.epoch >= this.setup.budget.epochs
+      if (isLonger) this.state = reopened(this.state)
+      if (failed) this.state = { ...this.state, nonFinite: afterReload(failed, failed.failedAt) }
+      this.trainer.setPosition({ step: this.state.step, redraws: this.state.nonFinite.redraws })
       await this.begin()
-      if (!isComplete) await this.loadCases()
-      const isTrained = await this.trainAllEpochs()
-      if (!isTrained) return await this.end('stopped', 'signal', null)
-      if (!isComplete) await this.saveFinal()
+      // The checkpoint that the run was ended with must not end it again.
+      if (isLonger) await this.saveNow('latest')
+      if (!isTrained(this.state, this.setup.rules)) {
+        await this.loadCases()
+        const stopped = await this.trainAllEpochs()
+        if (stopped) return await this.end('stopped', stopped)
+        await this.saveFinal()
+      } else if (from !== 'final') await this.saveFinal()
       return await this.validate()
     } catch (error) {
+      if (error instanceof ReloadNeeded) throw error
+      const { code, message } = error as VoxgradError
+      const reason = code === 'ERR_NON_FINITE' ? 'non_finite' : 'error'
       // A full disk must not hide the first error.
-      await this.update({ status: 'failed', reason: 'error', error: (error as Error).message }).catch(() => {})
+      await this.journal.close({ ...this.position, status: 'failed', reason, error: message }).catch(() => {})
       throw error
     }
   }
@@ -81,10 +146,9 @@ class TrainingRun {
   private async load(name: CheckpointName): Promise<void> {
     const file = this.folder.checkpoint(name)
     const entries = await this.trainer.loadCheckpoint({ path: file, what: 'everything' })
-    const { state, logging } = readCheckpointEntries(entries, file)
+    const { state, logging } = readCheckpointEntries(entries, file, this.setup.budget.stepsPerEpoch)
     this.state = state
     this.logging = logging
-    this.trainer.setStep(state.step)
   }
 
   private async loadCases(): Promise<void> {
@@ -94,9 +158,10 @@ class TrainingRun {
 
   private async begin(): Promise<void> {
     const { setup, folder, state } = this
-    this.epochs = await folder.cutMetrics(state)
-    await this.update({ status: 'running', reason: null, error: null })
-    const budget = budgetSentence(setup.budget, setup.schedule)
+    await this.journal.open(state, epochCurveOf(this.logging, setup.budget.stepsPerEpoch))
+    await this.journal.update({ ...this.position, status: 'running', reason: null, error: null })
+    const { budget, schedule } = planAhead(state, setup.rules)
+    const sentence = budgetSentence(budget, schedule)
     this.context.emit({
       type: 'run_started',
       dataset: setup.name.name,
@@ -110,179 +175,283 @@ class TrainingRun {
       trainingCases: setup.training.length,
       validationCases: setup.validation.length,
       labels: setup.labels,
-      epochs: setup.budget.epochs,
-      stepsPerEpoch: setup.budget.stepsPerEpoch,
-      totalSteps: setup.budget.totalSteps,
+      epochs: totalEpochs(state, budget),
+      stepsPerEpoch: budget.stepsPerEpoch,
+      totalSteps: budget.totalSteps,
       step: state.step,
-      budget,
+      budget: sentence,
+      hangSeconds: setup.options.watchdog.hangSeconds,
     })
-    await folder.log(`${setup.name.name} ${setup.options.configuration}, fold ${setup.options.fold}: ${budget}`)
+    await this.journal.log(`${setup.name.name} ${setup.options.configuration}, fold ${setup.options.fold}: ${sentence}`)
   }
 
-  /** Returns false if it was stopped; everything is saved then. */
-  private async trainAllEpochs(): Promise<boolean> {
-    while (this.state.epoch < this.setup.budget.epochs) {
+  /** Returns why it was stopped before the end, with everything saved; null at the end. */
+  private async trainAllEpochs(): Promise<'signal' | 'time_budget' | null> {
+    while (!isTrained(this.state, this.setup.rules)) {
       if (this.state.partial.steps === 0) await this.logEpochStart()
-      while (remainingSteps(this.state, this.setup.budget) > 0) {
-        if (this.context.stopping.aborted) return this.saveAndLeave()
+      while (remainingSteps(this.state, planAhead(this.state, this.setup.rules).budget) > 0) {
+        const reason = this.reasonToLeave()
+        if (reason) return this.saveAndLeave(reason)
         await this.trainChunk()
       }
       const isFinished = await this.validateEpoch()
-      if (!isFinished) return this.saveAndLeave()
+      if (!isFinished) return this.saveAndLeave(this.reasonToLeave() ?? 'signal')
     }
-    return true
+    return null
   }
 
-  private async saveAndLeave(): Promise<false> {
-    if (this.state.step > 0) await this.save('latest')
-    return false
+  private reasonToLeave(): 'signal' | 'time_budget' | null {
+    if (this.context.stopping.aborted) return 'signal'
+    return performance.now() >= this.deadline ? 'time_budget' : null
+  }
+
+  private async saveAndLeave<Reason>(reason: Reason): Promise<Reason> {
+    if (this.state.step > 0) await this.saveNow('latest')
+    return reason
   }
 
   private async trainChunk(): Promise<void> {
-    const { schedule, budget, options } = this.setup
+    const { options, rules } = this.setup
+    const { budget, schedule } = planAhead(this.state, rules)
     const rates = learningRates(schedule, this.state.step, remainingSteps(this.state, budget))
+    const mostSkipped = Math.max(1, rules.nonFinite.mostInARow - this.state.nonFinite.inARow)
     const startedAt = Date.now() / 1000
     const begin = performance.now()
+    const saveDueMs = options.checkpoint.everyMinutes * 60_000 - (begin - this.lastSave)
     const chunk = await this.watch(
-      () => this.trainer.runTraining({ learningRates: rates }),
-      options.checkpoint.everyMinutes * 60_000 - (begin - this.lastSave),
+      () => this.trainer.runTraining({ learningRates: rates, mostSkipped }),
+      Math.max(0, Math.min(saveDueMs, this.deadline - begin)),
     )
     const seconds = (performance.now() - begin) / 1000
     this.state = afterChunk(this.state, chunk, { seconds, startedAt })
     this.pace.trained(chunk.steps, seconds)
-    const isDue = chunk.reason === 'stopped' && !this.context.stopping.aborted && chunk.steps > 0
-    if (isDue) await this.save('latest')
+    await this.reactToSkippedSteps(chunk.skipped)
+    const isSaveDue = performance.now() - this.lastSave >= options.checkpoint.everyMinutes * 60_000
+    if (chunk.reason === 'stopped' && isSaveDue && chunk.steps > 0) await this.save(['latest'])
+  }
+
+  private async reactToSkippedSteps(skipped: Uint8Array): Promise<void> {
+    const { nonFinite, step } = this.state
+    const count = skipped.reduce((sum, value) => sum + value, 0)
+    if (count > 0) {
+      const first = step - skipped.length + skipped.indexOf(1)
+      await this.journal.warn(
+        `${count} of ${skipped.length} steps were skipped, because their loss or gradient was not finite (first: step ${first}).`,
+      )
+    }
+    await this.reloadOrEnd(nonFinite)
+  }
+
+  private async reloadOrEnd(nonFinite: NonFiniteState): Promise<void> {
+    const { rules } = this.setup
+    const { epoch, step } = this.state
+    const decision = nonFiniteDecision(nonFinite, rules.nonFinite)
+    if (decision === 'go_on') return
+    await this.saver.settle()
+    const failure = `the loss or its gradient was not finite in ${nonFinite.inARow} steps in a row, up to step ${step}`
+    if (decision === 'reload') {
+      const which = `${nonFinite.reloads + 1} of ${rules.nonFinite.mostReloads}`
+      await this.journal.warn(`Loading the last checkpoint and drawing other patches (${which}): ${failure}.`)
+      throw new ReloadNeeded({ ...nonFinite, failedAt: Math.max(step, nonFinite.failedAt) })
+    }
+    const text = `Training ended: ${failure}, after ${nonFinite.reloads} reloads of the last checkpoint`
+    await this.journal.metric({ type: 'stop', reason: 'non_finite', epoch, step, text })
+    const advice = 'Lower optimizer.initialLr, or look for wrong intensities in the images.'
+    throw new VoxgradError('ERR_NON_FINITE', `${this.folder.folder}: ${text}. ${advice} The last checkpoint is whole.`)
   }
 
   /** Returns false if it was stopped: the epoch's validation is then done again from its start. */
   private async validateEpoch(): Promise<boolean> {
-    const { budget } = this.setup
+    const { setup, state } = this
     if (this.context.stopping.aborted) return false
     const begin = performance.now()
-    const validation = await this.watch(() => this.trainer.runValidation({ steps: budget.valSteps }))
+    const validation = await this.watch(() => this.trainer.runValidation({ steps: setup.budget.valSteps }))
     if (validation.reason === 'stopped') return false
     const validationSeconds = (performance.now() - begin) / 1000
     this.pace.validated(validation.steps, validationSeconds)
 
-    const previous = this.state
-    const { state, line, actions } = afterEpoch(previous, this.setup.rules, {
+    const next = afterEpoch(state, setup.rules, {
       validation,
       validationSeconds,
-      memory: {
-        resident_bytes: process.memoryUsage.rss(),
-        peak_resident_bytes: process.resourceUsage().maxRSS * 1024,
-      },
-      minutesSinceSave: (performance.now() - this.lastSave) / 60_000,
+      resources: readResources(this.trainer),
+      minutesSinceSave: this.isSaveOverdue ? Number.POSITIVE_INFINITY : (performance.now() - this.lastSave) / 60_000,
     })
-    this.state = state
-    this.logging = logEpoch(this.logging, line, previous.partial.startedAt ?? 0, Date.now() / 1000)
-    await this.writeEpoch(line, actions)
+    this.state = next.state
+    this.logging = logEpoch(this.logging, next.line, state.partial.startedAt ?? 0, Date.now() / 1000)
+    await this.writeEpoch(next.line, next.actions)
     return true
   }
 
   private async writeEpoch(line: EpochLine, actions: Action[]): Promise<void> {
-    this.epochs.push(line)
-    await this.metric(line)
-    await this.folder.log(
-      `train_loss ${round(line.train_loss, 4)}`,
-      `val_loss ${round(line.val_loss, 4)}`,
-      `Pseudo dice [${line.dice_per_class.map((dice) => round(dice, 4)).join(', ')}]`,
-      `Epoch time: ${round(line.seconds, 2)} s`,
+    this.recent = [...this.recent, line].slice(-resourceWindow)
+    await this.journal.metric(line)
+    await this.journal.log(
+      `train_loss ${formatFixed(line.train_loss, 4)}`,
+      `val_loss ${formatFixed(line.val_loss, 4)}`,
+      `Pseudo dice [${line.dice_per_class.map((dice) => (dice === null ? 'nan' : formatFixed(dice, 4))).join(', ')}]`,
+      `Epoch time: ${formatFixed(line.seconds, 2)} s`,
     )
-    for (const { checkpoint } of actions) {
-      if (checkpoint === 'best') await this.announceBest(line)
-      await this.save(checkpoint)
-    }
-    await this.update({})
-    await writeProgress(this.folder.folder, this.epochs)
+    const saves = actions.flatMap((action) => (action.type === 'save' ? [action.checkpoint] : []))
+    if (saves.includes('best')) await this.announceBest(line)
+    for (const action of actions) if (action.type !== 'save') await this.announceStop(action)
+    await this.makeNotes()
+    if (saves.length > 0) await this.save(saves)
+    await this.journal.update(this.position)
+    this.journal.draw(line)
+  }
+
+  private async announceStop(action: Exclude<Action, { type: 'save' }>): Promise<void> {
+    const { epoch, step } = this.state
+    if (action.type === 'anneal') await this.journal.warn(action.text)
+    else await this.journal.metric({ type: 'stop', reason: 'early_stopping', epoch, step, text: action.text })
+    await this.journal.log(action.text)
   }
 
   private async announceBest(line: EpochLine): Promise<void> {
-    const ema = this.state.best.best as number
-    await this.metric({ type: 'new_best', epoch: line.epoch, step: line.step, ema_fg_dice: ema })
-    await this.folder.log(`New best EMA pseudo Dice: ${round(ema, 4)}`)
+    const value = this.state.best.best as number
+    const { metric } = this.setup.options.bestModel
+    await this.journal.metric({ type: 'new_best', epoch: line.epoch, step: line.step, metric, value })
+    const name = metric === 'ema_fg_dice' ? 'EMA pseudo Dice' : metric
+    await this.journal.log(`New best ${name}: ${formatFixed(value, 4)}`)
+  }
+
+  private async makeNotes(): Promise<void> {
+    const notes = [noteRisingValLoss(this.logging), noteGrowingMemory(this.recent), noteSlowData(this.recent)]
+    for (const note of notes) {
+      if (note === null || this.state.noted.includes(note.name)) continue
+      this.state = { ...this.state, noted: [...this.state.noted, note.name] }
+      await this.journal.warn(note.text)
+    }
   }
 
   private async logEpochStart(): Promise<void> {
-    const rate = learningRate(this.setup.schedule, this.state.step)
-    await this.folder.log('', `Epoch ${this.state.epoch}`, `Current learning rate: ${round(rate, 5)}`)
+    const { schedule } = planAhead(this.state, this.setup.rules)
+    const rate = Number(learningRate(schedule, this.state.step).toFixed(5))
+    await this.journal.log('', `Epoch ${this.state.epoch}`, `Current learning rate: ${rate}`)
   }
 
-  private async save(name: CheckpointName): Promise<void> {
+  /** Returns when training may go on; the files are written meanwhile. */
+  private async save(names: CheckpointName[]): Promise<void> {
     const { setup, state } = this
-    const lastRate = learningRate(setup.schedule, Math.max(0, state.step - 1))
-    const file = this.folder.checkpoint(name)
-    const entries = checkpointEntries(setup.checkpointContext, state, this.logging)
-    await this.trainer.saveCheckpoint({ path: file, entries, learningRate: lastRate })
+    const { schedule } = planAhead(state, setup.rules)
+    this.context.alive('saving')
+    this.isSaveOverdue = false
+    try {
+      await this.saver.save(names, {
+        entries: checkpointEntries({ ...setup.checkpointContext, runId: this.record.id }, state, this.logging),
+        learningRate: learningRate(schedule, Math.max(0, state.step - 1)),
+        epoch: state.epoch,
+        step: state.step,
+      })
+    } catch (error) {
+      if (!(error instanceof VoxgradError) || error.code !== 'ERR_NON_FINITE') throw error
+      // As bad as the longest row of skipped steps.
+      await this.journal.warn(`${error.message}. Nothing was saved.`)
+      await this.reloadOrEnd({ ...state.nonFinite, inARow: setup.rules.nonFinite.mostInARow })
+    }
     this.lastSave = performance.now()
-    await this.metric({ type: 'checkpoint', file: path.basename(file), epoch: state.epoch, step: state.step })
-    await this.update({})
+  }
+
+  /** Returns when the file is on the disk. Throws ERR_DISK if it cannot be written. */
+  private async saveNow(name: CheckpointName): Promise<void> {
+    await this.save([name])
+    await this.saver.settle()
+    if (!this.isSaveOverdue) return
+    throw new VoxgradError(
+      'ERR_DISK',
+      `${this.folder.checkpoint(name)} could not be written (see above). Free some space, then go on by \`voxgrad resume ${this.folder.folder}\`.`,
+    )
   }
 
   private async saveFinal(): Promise<void> {
-    await this.save('final')
+    await this.saveNow('final')
     await rm(this.folder.checkpoint('latest'), { force: true })
-    await this.folder.log('Training done.')
+    // Those of a run that was finished before and made longer are of other weights.
+    for (const name of ['final', 'best'] as const) {
+      await rm(path.join(this.folder.validation(name), 'summary.json'), { force: true })
+    }
+    await this.journal.log('Training done.')
   }
 
   private async validate(): Promise<RunResult> {
-    const { setup, context } = this
-    if (!setup.options.validateAtEnd) return this.end('finished', 'completed', null)
-    const validation = await runEndValidation(this.trainer, setup, this.folder, 'final', context)
-    if (validation === 'stopped') return this.end('stopped', 'signal', null)
-    return this.end('finished', 'completed', validation.meanForegroundDice)
+    const { setup, folder, context, trainer } = this
+    const validations: RunResult['validations'] = []
+    for (const checkpoint of wantedValidations(setup.options.validateAtEnd)) {
+      const before = await readValidation(folder, checkpoint)
+      if (before) {
+        validations.push(before)
+        continue
+      }
+      if (checkpoint === 'best') {
+        if (this.state.best.best === null) {
+          await this.journal.warn('There are no best weights to validate: bestModel.metric never had a finite value.')
+          continue
+        }
+        await this.watch(() => trainer.loadCheckpoint({ path: folder.checkpoint('best'), what: 'weights' }))
+      }
+      const found = await runEndValidation(trainer, setup, folder, checkpoint, context)
+      if (found === 'stopped') return this.end('stopped', 'signal')
+      validations.push({ checkpoint, meanForegroundDice: found.meanForegroundDice })
+    }
+    return this.end('finished', this.state.stoppedEarly ? 'early_stopping' : 'completed', validations)
   }
 
   private async end(
     status: RunResult['status'],
     reason: StopReason,
-    meanValidationDice: number | null,
+    validations: RunResult['validations'] = [],
   ): Promise<RunResult> {
     const { epoch, step } = this.state
-    if (status === 'stopped') await this.metric({ type: 'stop', reason, epoch, step })
-    await this.update({ status, reason })
-    const result: RunResult = { status, reason, folder: this.folder.folder, epochs: epoch, step, meanValidationDice }
+    await this.saver.settle()
+    if (status === 'stopped') {
+      const text = reason === 'signal' ? 'Stopped by request' : 'The time budget of this call is used up'
+      await this.journal.metric({ type: 'stop', reason, epoch, step, text: `${text}; everything is saved.` })
+    }
+    await this.journal.close({ ...this.position, status, reason })
+    const result: RunResult = { status, reason, folder: this.folder.folder, epochs: epoch, step, validations }
     this.context.emit({ type: 'run_finished', result })
     return result
   }
 
-  private async metric(line: MetricsLine): Promise<void> {
-    await this.folder.appendMetrics(line)
-    this.context.emit(line)
-  }
-
-  private async update(changes: Partial<RunRecord>): Promise<void> {
-    this.record = { ...this.record, ...changes, epoch: this.state.epoch, step: this.state.step, processId: process.pid }
-    await this.folder.writeRecord(this.record)
+  /** Where the run is, for run.json. */
+  private get position(): Pick<RunRecord, 'epoch' | 'step'> {
+    return { epoch: this.state.epoch, step: this.state.step }
   }
 
   private watch<Result>(job: () => Promise<Result>, stopAfterMs?: number): Promise<Result> {
     const begin = performance.now()
+    const { budget } = planAhead(this.state, this.setup.rules)
+    const epochs = totalEpochs(this.state, budget)
+    const trained = this.state.partial.steps
+    const inEpoch = trained + remainingSteps(this.state, budget)
     let shown = -1
-    return watch(this.trainer, this.context.stopping, job, {
+    return watch(this.trainer, this.context, job, {
       ...(stopAfterMs === undefined ? {} : { stopAfterMs }),
       onSnapshot: (snapshot) => {
         if ((snapshot.job !== 'training' && snapshot.job !== 'validation') || snapshot.done === shown) return
         shown = snapshot.done
-        const { epoch, partial } = this.state
         const isTraining = snapshot.job === 'training'
         this.context.emit({
           type: 'progress',
           job: snapshot.job,
-          epoch,
-          epochs: this.setup.budget.epochs,
-          done: isTraining ? partial.steps + snapshot.done : snapshot.done,
-          total: isTraining ? stepsInEpoch(this.setup.budget, epoch) : snapshot.total,
+          epoch: this.state.epoch,
+          epochs,
+          done: isTraining ? trained + snapshot.done : snapshot.done,
+          total: isTraining ? inEpoch : snapshot.total,
           step: snapshot.step,
-          totalSteps: this.setup.budget.totalSteps,
+          totalSteps: budget.totalSteps,
           loss: finiteOrNull(snapshot.lossOfLastStep),
-          secondsLeft: this.pace.secondsLeft(snapshot, epoch, (performance.now() - begin) / 1000),
+          secondsLeft: this.pace.secondsLeft(
+            snapshot,
+            {
+              stepsLeft: budget.totalSteps - snapshot.step,
+              epochsLeft: epochs - this.state.epoch,
+              valSteps: budget.valSteps,
+            },
+            (performance.now() - begin) / 1000,
+          ),
         })
       },
     })
   }
-}
-
-function round(value: number | null, digits: number): string {
-  return value === null ? 'nan' : String(Number(value.toFixed(digits)))
 }

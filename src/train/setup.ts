@@ -15,10 +15,11 @@ import { native } from '../native/load.js'
 import { type Configuration, type Plans, readPlans, resolveConfiguration } from '../plan/plans.js'
 import { type ExportPlan, exportPlan } from '../preprocess/export-plan.js'
 import { version } from '../version.js'
+import { parseMetric } from './best.js'
 import { type Budget, resolveBudget } from './budget.js'
 import type { CheckpointContext } from './checkpoint.js'
 import type { PolicyRules } from './policy.js'
-import type { Schedule } from './schedule.js'
+import { resolveSchedule } from './schedule.js'
 
 export interface RunSetup {
   /** With threads resolved and folders absolute. */
@@ -40,9 +41,9 @@ export interface RunSetup {
   exportPlan: ExportPlan
   mirrorAxes: number[]
   budget: Budget
-  schedule: Schedule
   rules: PolicyRules
-  checkpointContext: CheckpointContext
+  /** What every checkpoint of the run holds; its id is that of run.json. */
+  checkpointContext: Omit<CheckpointContext, 'runId'>
   versions: Record<string, string>
 }
 
@@ -73,13 +74,8 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
     threads: trainerConfig.threads,
     folders: { preprocessed: folders.preprocessed },
   }
-  const budget = resolveBudget(options.budget)
-  const schedule = {
-    ...options.schedule,
-    initialLr: options.optimizer.initialLr,
-    totalSteps: budget.totalSteps,
-    stepsPerEpoch: budget.stepsPerEpoch,
-  }
+  const labels = dataset.foregroundLabels.map((value, i) => ({ value, name: dataset.foregroundNames[i] as string }))
+  const rules = policyRules(options, labels)
   const axes = mirrorAxes(configuration.patch_size, options.augmentation.preset)
   const versions = { voxgrad: version, node: process.versions.node, ...native().versions() }
   return {
@@ -90,16 +86,15 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
     configuration,
     training,
     validation,
-    labels: dataset.foregroundLabels.map((value, i) => ({ value, name: dataset.foregroundNames[i] as string })),
+    labels,
     datasetFolder,
     caseFolder,
     referenceFolder: path.join(datasetFolder, 'gt_segmentations'),
     trainerConfig,
     exportPlan: exportPlan(plans, configuration),
     mirrorAxes: axes,
-    budget,
-    schedule,
-    rules: { budget, schedule, emaDecay: options.emaDecay, checkpoint: options.checkpoint },
+    budget: rules.budget,
+    rules,
     checkpointContext: {
       plans,
       datasetJson: dataset.content,
@@ -113,6 +108,37 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
     versions,
   }
 }
+
+/**
+ * The rules of every decision in a run.
+ * @param labels foreground labels in the order of all metrics
+ * @throws VoxgradError ERR_CONFIG if bestModel.metric names a label that is not there
+ */
+export function policyRules(options: TrainOptions, labels: readonly { name: string }[]): PolicyRules {
+  const budget = resolveBudget(options.budget)
+  const metric = parseMetric(options.bestModel.metric, labels)
+  if (!metric) {
+    throw new VoxgradError(
+      'ERR_CONFIG',
+      `bestModel.metric: expected label: and one of ${labels.map(({ name }) => name).join(', ')}, found ${options.bestModel.metric}`,
+    )
+  }
+  const { annealSteps, divergenceLoss, ...earlyStopping } = options.earlyStopping
+  return {
+    budget,
+    schedule: resolveSchedule(options, budget),
+    bestModel: { metric, emaDecay: options.bestModel.emaDecay },
+    earlyStopping: {
+      ...earlyStopping,
+      annealSteps: annealSteps ?? defaultAnnealEpochs * budget.stepsPerEpoch,
+      divergenceLoss: divergenceLoss ?? null,
+    },
+    nonFinite: options.nonFinite,
+    checkpoint: options.checkpoint,
+  }
+}
+
+const defaultAnnealEpochs = 10
 
 /** Ids of the cases in a preprocessed folder, in nnU-Net's order (code points); empty if there is no such folder. */
 export async function listPreprocessedCases(folder: string): Promise<string[]> {

@@ -1,22 +1,71 @@
-// Runs a job in a child process (worker.ts): a crash of the engine then ends the child with a clear error, not the caller.
-import { fork } from 'node:child_process'
+// Runs a job in a child process (worker.ts) and looks after it: a crash, a kill or a hang of the engine is reported with its
+// cause, and a training goes on from its newest whole checkpoint in a new child.
+import { type ChildProcess, fork } from 'node:child_process'
 import { constants, totalmem } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { VoxgradError } from '../errors.js'
-import type { Run } from './events.js'
+import type { Run, RunEvent } from './events.js'
 import { type JobContext, startJob } from './job.js'
 import type { FromChild, Job, ToChild } from './protocol.js'
+import { Watchdog } from './watchdog.js'
+
+/** New children without a new checkpoint between them, before the error is passed on. */
+const mostRestarts = 3
+const tickSeconds = 1
 
 /**
  * Starts a job in a child process. The run behaves as one in this process would; result and events are those of the
  * package's function of the same name.
- * Errors are those of the job, and ERR_OUT_OF_MEMORY or ERR_INTERNAL where the child was killed or crashed.
+ * Errors are those of the job, and ERR_OUT_OF_MEMORY or ERR_INTERNAL where children were killed, crashed or hung too often.
  */
 export function runInChild<Result>(job: Job, { signal }: { signal?: AbortSignal } = {}): Run<Result> {
-  return startJob((context) => superviseChild<Result>(job, context), signal)
+  return startJob((context) => supervise<Result>(job, context), { signal })
 }
 
-function superviseChild<Result>(job: Job, context: JobContext): Promise<Result> {
+async function supervise<Result>(job: Job, context: JobContext): Promise<Result> {
+  let next = job
+  let restarts = 0
+  let savedStep = -1
+  let savedStepAtCrash = -1
+  const emit = (event: RunEvent) => {
+    if (event.type === 'checkpoint') savedStep = Math.max(savedStep, event.step)
+    context.emit(event)
+  }
+  for (;;) {
+    const outcome = await runChild<Result>(next, { ...context, emit })
+    if (outcome.kind === 'done') return outcome.result
+    if (outcome.kind === 'failed') throw outcome.error
+    const again = restartOf(job, outcome.error.message)
+    if (savedStep > savedStepAtCrash) restarts = 0
+    savedStepAtCrash = savedStep
+    if (again === null || context.stopping.aborted || restarts >= mostRestarts) throw outcome.error
+    restarts++
+    const text = `${outcome.error.message} Starting it again from the newest whole checkpoint (${restarts} of at most ${mostRestarts} times without progress).`
+    context.emit({ type: 'warning', text })
+    await sleep(1000 * 2 ** (restarts - 1))
+    if (context.stopping.aborted) throw outcome.error
+    next = again
+  }
+}
+
+/** The same run from where it is; null for jobs that are not resumed. */
+function restartOf(job: Job, restartedBecause: string): Job | null {
+  // Options of the first call, such as a new length, are in run.json by now or nothing was done yet.
+  if (job.kind === 'train') return { ...job, options: { ...job.options, continue: true }, restartedBecause }
+  if (job.kind === 'resume')
+    return { ...job, options: { run: job.options.run, folders: job.options.folders }, restartedBecause }
+  return null
+}
+
+type Outcome<Result> =
+  | { kind: 'done'; result: Result }
+  /** The job ended with an error of its own. */
+  | { kind: 'failed'; error: VoxgradError }
+  /** The process ended without a word, or had to be killed. */
+  | { kind: 'crashed'; error: VoxgradError }
+
+function runChild<Result>(job: Job, context: JobContext): Promise<Outcome<Result>> {
   // The child's output goes to stderr: stdout is for machine-readable output alone.
   const child = fork(fileURLToPath(new URL('./worker.js', import.meta.url)), [], {
     execArgv: [],
@@ -28,41 +77,77 @@ function superviseChild<Result>(job: Job, context: JobContext): Promise<Result> 
   send({ type: 'job', job })
   if (context.stopping.aborted) stop()
   context.stopping.addEventListener('abort', stop)
+  // Leaving at once must not leave the child behind.
+  const kill = () => child.kill('SIGKILL')
+  process.once('exit', kill)
+  const guard = guardAgainstHangs(child)
 
-  return new Promise<Result>((resolve, reject) => {
+  return new Promise<Outcome<Result>>((resolve) => {
     child.on('message', (message: FromChild) => {
+      guard.takeIn(message)
       if (message.type === 'event') context.emit(message.event)
-      else if (message.type === 'done') resolve(message.result as Result)
-      else reject(new VoxgradError(message.code, message.message, nativeBacktraceOf(message)))
+      else if (message.type === 'done') resolve({ kind: 'done', result: message.result as Result })
+      else if (message.type === 'failed') resolve({ kind: 'failed', error: errorOf(message) })
     })
-    child.on('error', (error) =>
-      reject(new VoxgradError('ERR_INTERNAL', `the engine's process did not start: ${error.message}`)),
+    child.on('error', ({ message }) =>
+      resolve({
+        kind: 'failed',
+        error: new VoxgradError('ERR_INTERNAL', `the engine's process did not start: ${message}`),
+      }),
     )
-    // After an ordinary end the promise is settled already, and rejecting changes nothing.
+    // After an ordinary end the promise is settled already, and settling it again changes nothing.
     child.on('exit', (code, killedBy) => {
-      const report = () => reject(suddenEnd(code, killedBy))
+      const report = () => resolve({ kind: 'crashed', error: guard.hang() ?? suddenEnd(code, killedBy) })
       // Its last messages may still be on their way.
       if (child.connected) child.once('disconnect', report)
       else report()
     })
-  }).finally(() => context.stopping.removeEventListener('abort', stop))
+  }).finally(() => {
+    guard.end()
+    process.off('exit', kill)
+    context.stopping.removeEventListener('abort', stop)
+  })
 }
 
-const nativeBacktraceOf = ({ nativeBacktrace }: { nativeBacktrace?: string }) =>
-  nativeBacktrace === undefined ? {} : { nativeBacktrace }
+function errorOf({ code, message, nativeBacktrace }: FromChild & { type: 'failed' }): VoxgradError {
+  return new VoxgradError(code, message, nativeBacktrace === undefined ? {} : { nativeBacktrace })
+}
+
+/** Kills a child that shows no sign of life for too long. */
+function guardAgainstHangs(child: ChildProcess) {
+  const watchdog = new Watchdog()
+  let hang: VoxgradError | null = null
+  let last = performance.now()
+  const timer = setInterval(() => {
+    const now = performance.now()
+    const found = watchdog.tick((now - last) / 1000)
+    last = now
+    if (found === null || hang !== null) return
+    hang = new VoxgradError(
+      'ERR_INTERNAL',
+      `The engine's process hung: nothing moved for ${found.seconds} s (${found.section}), so it was killed.`,
+    )
+    child.kill('SIGKILL')
+  }, tickSeconds * 1000)
+  return {
+    takeIn(message: FromChild): void {
+      if (message.type === 'event' && message.event.type === 'run_started') watchdog.allow(message.event.hangSeconds)
+      watchdog.alive(message.type === 'alive' ? message.section : undefined)
+    },
+    hang: () => hang,
+    end: () => clearInterval(timer),
+  }
+}
 
 /** What it means that the child ended without a word. */
 export function suddenEnd(code: number | null, killedBy: NodeJS.Signals | null): VoxgradError {
-  const resumable = 'What was saved is whole: `voxgrad resume RUN` goes on from the newest checkpoint.'
   if (killedBy === 'SIGKILL' || code === 128 + constants.signals.SIGKILL) {
     const gigabytes = (totalmem() / 2 ** 30).toFixed(1)
     return new VoxgradError(
       'ERR_OUT_OF_MEMORY',
-      `The engine's process was killed (SIGKILL), most likely because memory ran out (this machine has ${gigabytes} GB). Use a smaller batch or patch, or end other programs. ${resumable}`,
+      `The engine's process was killed (SIGKILL), most likely because memory ran out (this machine has ${gigabytes} GB): a smaller batch or patch, or ending other programs, helps.`,
     )
   }
-  if (killedBy !== null) {
-    return new VoxgradError('ERR_INTERNAL', `The engine's process crashed (${killedBy}). ${resumable}`)
-  }
-  return new VoxgradError('ERR_INTERNAL', `The engine's process ended unexpectedly with code ${code}. ${resumable}`)
+  if (killedBy !== null) return new VoxgradError('ERR_INTERNAL', `The engine's process crashed (${killedBy}).`)
+  return new VoxgradError('ERR_INTERNAL', `The engine's process ended unexpectedly with code ${code}.`)
 }

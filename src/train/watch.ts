@@ -1,24 +1,30 @@
 // Looks after a trainer while a job runs: passes on a wish to stop, and reports how far the job is.
 import type { NativeTrainer, Snapshot } from '../native/binding.js'
+import type { JobContext } from './job.js'
 
 const everyMs = 100
 
 /**
- * Runs one native job. While it runs, `stopping` is passed on (again and again, since a job that has not begun yet forgets
- * it), and `onSnapshot` gets the counters.
+ * Runs one native job. While it runs, the wish to stop is passed on (again and again, since a job that has not begun yet
+ * forgets it), `onSnapshot` gets the counters, and each of their changes counts as a sign of life.
  * @param stopAfterMs ends the job by itself after that time
  */
 export async function watch<Result>(
   trainer: NativeTrainer,
-  stopping: AbortSignal,
+  { stopping, alive }: Pick<JobContext, 'stopping' | 'alive'>,
   job: () => Promise<Result>,
   options: { onSnapshot?: (snapshot: Snapshot) => void; stopAfterMs?: number } = {},
 ): Promise<Result> {
   const begin = performance.now()
+  let seen = ''
   const look = () => {
     const isOver = performance.now() - begin >= (options.stopAfterMs ?? Number.POSITIVE_INFINITY)
     if (stopping.aborted || isOver) trainer.stop()
-    options.onSnapshot?.(trainer.snapshot())
+    const snapshot = trainer.snapshot()
+    const place = `${snapshot.job} ${snapshot.done}`
+    if (place !== seen) alive(snapshot.job)
+    seen = place
+    options.onSnapshot?.(snapshot)
   }
   const stopNow = () => trainer.stop()
   stopping.addEventListener('abort', stopNow)

@@ -2,9 +2,10 @@
 import { VoxgradError } from '../errors.js'
 import type { Run } from './events.js'
 import { startJob } from './job.js'
-import { predict, resume, train, validate } from './jobs.js'
+import { type JobOptions, predict, resume, train, validate } from './jobs.js'
 import { planWithEvents, preprocessWithEvents } from './prepare.js'
 import type { FromChild, Job, ToChild } from './protocol.js'
+import type { Section } from './watchdog.js'
 
 let run: Run<unknown> | undefined
 
@@ -14,10 +15,9 @@ process.on('message', (message: ToChild) => {
 })
 // Without a parent nobody waits: the job saves and ends.
 process.on('disconnect', () => (run ? run.stop() : process.exit(0)))
-// A terminal sends its signals to the whole process group; the parent decides what they mean.
+// A terminal sends its signals to the whole process group; the parent decides what Ctrl-C means.
 process.on('SIGINT', () => {})
-process.on('SIGTERM', () => run?.stop())
-process.on('SIGHUP', () => run?.stop())
+for (const signal of ['SIGTERM', 'SIGHUP', 'SIGUSR1'] as const) process.on(signal, () => run?.stop())
 
 async function work(job: Job): Promise<void> {
   try {
@@ -29,6 +29,17 @@ async function work(job: Job): Promise<void> {
   }
 }
 
+/** Signs of life are passed on, one a second at most as long as it is the same thing that moves. */
+const supervised: JobOptions = { onAlive: passOnAlive }
+let lastAlive: { section: Section; at: number } | undefined
+
+function passOnAlive(section: Section): void {
+  const at = performance.now()
+  if (lastAlive?.section === section && at - lastAlive.at < 1000) return
+  lastAlive = { section, at }
+  void send({ type: 'alive', section })
+}
+
 function start(job: Job): Run<unknown> {
   switch (job.kind) {
     case 'plan':
@@ -36,13 +47,13 @@ function start(job: Job): Run<unknown> {
     case 'preprocess':
       return startJob((context) => preprocessWithEvents(job.options, context))
     case 'train':
-      return train(job.options)
+      return train(job.options, { ...supervised, restartedBecause: job.restartedBecause })
     case 'resume':
-      return resume(job.options)
+      return resume(job.options, { ...supervised, restartedBecause: job.restartedBecause })
     case 'validate':
-      return validate(job.options)
+      return validate(job.options, supervised)
     case 'predict':
-      return predict(job.options)
+      return predict(job.options, supervised)
   }
 }
 

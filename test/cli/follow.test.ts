@@ -31,6 +31,7 @@ const started: RunStartedEvent = {
   totalSteps: 20,
   step: 0,
   budget: '2 epochs x 10 steps = 20 steps',
+  hangSeconds: 60,
 }
 const progress: ProgressEvent = {
   type: 'progress',
@@ -56,14 +57,18 @@ const epoch = (index: number): EpochLine => ({
   ema_fg_dice: 0.7,
   seconds: 3.25,
   step_ms: { p50: 1, p95: 2 },
-  memory: { resident_bytes: 1, peak_resident_bytes: 1 },
+  data_ms: { p50: 1, p95: 1 },
+  skipped_steps: 0,
+  memory: { resident_bytes: 1, peak_resident_bytes: 1, device_bytes: null, peak_device_bytes: null },
+  file_descriptors: 20,
+  threads: 10,
 })
 const events: RunEvent[] = [
   started,
   progress,
   epoch(0),
-  { type: 'checkpoint', file: 'checkpoint_best.pth', epoch: 0, step: 10 },
-  { type: 'new_best', epoch: 0, step: 10, ema_fg_dice: 0.7 },
+  { type: 'checkpoint', file: 'checkpoint_best.pth', epoch: 0, step: 10, capture_ms: 1, write_ms: 9 },
+  { type: 'new_best', epoch: 0, step: 10, metric: 'ema_fg_dice', value: 0.7 },
   epoch(1),
   {
     type: 'validation_finished',
@@ -129,7 +134,7 @@ const result = (status: RunResult['status'], reason: RunResult['reason']): RunRe
   folder: '/runs/fold_0',
   epochs: 1,
   step: 10,
-  meanValidationDice: null,
+  validations: [],
 })
 
 test('exit codes: 0 for a finished run, early stopping included, and 75 for a resumable one', () => {

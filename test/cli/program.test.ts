@@ -75,9 +75,9 @@ describe('wrong usage exits with 2 and one message', () => {
 })
 
 test('all faults of a command line are said at once', () => {
-  const { err } = voxgrad([...train, '--epochs', 'abc', '--device', 'gpu', '--set', 'emaDecay=2'])
+  const { err } = voxgrad([...train, '--epochs', 'abc', '--device', 'gpu', '--set', 'bestModel.emaDecay=2'])
   expect(err).toContain('3 faults')
-  for (const place of ['budget.epochs:', 'device:', 'emaDecay:']) expect(err).toContain(place)
+  for (const place of ['budget.epochs:', 'device:', 'bestModel.emaDecay:']) expect(err).toContain(place)
 })
 
 test.each([[['train', '77', '3d_fullres', '0']], [['trian']], [[...train, '--epochs', 'abc']]])(

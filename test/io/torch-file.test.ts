@@ -1,5 +1,5 @@
 // PyTorch's checkpoint files: ours against torch's, and damaged ones.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { unzipSync, zipSync } from 'fflate'
 import { describe, expect, test } from 'vitest'
@@ -50,7 +50,7 @@ describe('writing', () => {
     expect(await native().readTorchFile(copy)).toEqual(await native().readTorchFile(original))
     const records = unzipSync(readFileSync(copy))
     expect(Object.keys(records)).toEqual(
-      expect.arrayContaining(['data.pkl', 'byteorder', 'version', 'data/0'].map((name) => `archive/${name}`)),
+      expect.arrayContaining(['data.pkl', 'byteorder', 'version', 'data/0'].map((name) => `model.best/${name}`)),
     )
     // Each tensor has a record, but the alias of another one.
     const tensors = Object.keys(records).filter((name) => name.includes('/data/'))
@@ -58,7 +58,7 @@ describe('writing', () => {
   })
 
   test('the same content gives the same bytes', () => {
-    const again = path.join(folder, 'another-name.pth')
+    const again = path.join(mkdtempSync(path.join(folder, 'again-')), 'model.best.pth')
     native().callOp('rewrite_torch_file', [original, again])
     expect(readFileSync(again).equals(readFileSync(copy))).toBe(true)
   })

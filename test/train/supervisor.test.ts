@@ -1,4 +1,5 @@
-// Runs in a child process (the built worker): the same result, a killed child as one clear error, an orphan that saves.
+// Runs in a child process (the built worker): the same result; crashes, kills and hangs, after which the run goes on; an
+// orphan that saves.
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
@@ -8,8 +9,8 @@ import type { RunEvent, RunResult } from '../../src/train/events.js'
 import type { RunRecord } from '../../src/train/run-folder.js'
 import { makeSmallDataset, type SmallDataset, smallRun } from './small-dataset.js'
 
-const childModule = new URL('../../dist/train/child.js', import.meta.url).href
-const { runInChild } = (await import(childModule)) as typeof import('../../src/train/child.js')
+const childModule = new URL('../../dist/train/supervisor.js', import.meta.url).href
+const { runInChild } = (await import(childModule)) as typeof import('../../src/train/supervisor.js')
 
 let dataset: SmallDataset
 let whole: RunResult
@@ -41,18 +42,64 @@ test('the result and the events are those of a run in this process', async () =>
   expect(await weightsOf(run)).toEqual(await weightsOf(whole.folder))
 })
 
-test('a killed child is one clear error, and its run goes on to the same weights', async () => {
-  const run = path.join(dataset.root, 'killed')
-  const started = runInChild<RunResult>({ kind: 'train', options: smallRun(dataset, { run, validateAtEnd: false }) })
+/** Runs with something that happens to the child at the end of an epoch, once for each entry of `epochs`. */
+async function runWithFaults(name: string, epochs: number[], fault: (child: number) => void, hangSeconds = 60) {
+  const run = path.join(dataset.root, name)
+  const options = smallRun(dataset, { run, validateAtEnd: false, watchdog: { hangSeconds } })
+  const started = runInChild<RunResult>({ kind: 'train', options })
+  const waiting = [...epochs]
+  const warnings: string[] = []
+  for await (const event of started) {
+    if (event.type === 'warning') warnings.push(event.text)
+    if (event.type === 'checkpoint' && event.epoch === waiting[0]) {
+      waiting.shift()
+      fault(recordOf(run).processId)
+    }
+  }
+  return { run, warnings, result: await started.finished }
+}
+
+test.each([
+  ['SIGKILL', /killed \(SIGKILL\), most likely because memory ran out/],
+  ['SIGSEGV', /crashed \(SIGSEGV\)/],
+  ['SIGABRT', /crashed \(SIGABRT\)/],
+] as const)('a child that ends by %s is reported, and its run goes on to the same weights', async (signal, text) => {
+  const { run, warnings, result } = await runWithFaults(signal, [1], (child) => process.kill(child, signal))
+  expect(result).toMatchObject({ status: 'finished', step: 12 })
+  expect(warnings.filter((warning) => text.test(warning))).toHaveLength(1)
+  expect(warnings.join()).toMatch(/Starting it again from the newest whole checkpoint \(1 of at most 3/)
+  const metrics = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
+  expect(metrics).toMatch(/"type":"resume".*(SIGKILL|SIGSEGV|SIGABRT).*Resuming from checkpoint_/)
+  expect(await weightsOf(run)).toEqual(await weightsOf(whole.folder))
+})
+
+test('a child that hangs is killed and its run goes on to the same weights', async () => {
+  const { run, warnings, result } = await runWithFaults('hung', [1], (child) => process.kill(child, 'SIGSTOP'), 1)
+  expect(result.status).toBe('finished')
+  expect(warnings.join()).toMatch(/hung: nothing moved for \d+ s \(\w+\)/)
+  expect(await weightsOf(run)).toEqual(await weightsOf(whole.folder))
+})
+
+test('a child that dies again and again without progress is given up with its cause', async () => {
+  const run = path.join(dataset.root, 'hopeless')
+  const started = runInChild<RunResult>({ kind: 'train', options: smallRun(dataset, { run, checkpoint: {} }) })
+  let starts = 0
   const events = (async () => {
     for await (const event of started) {
-      if (event.type === 'checkpoint' && event.epoch === 1) process.kill(recordOf(run).processId, 'SIGKILL')
+      if (event.type !== 'run_started') continue
+      starts++
+      process.kill(recordOf(run).processId, 'SIGSEGV')
     }
   })()
-  await expect(events).rejects.toMatchObject({ code: 'ERR_OUT_OF_MEMORY' })
-  expect(recordOf(run).status).toBe('running')
-  await runInChild({ kind: 'resume', options: { run } }).finished
-  expect(await weightsOf(run)).toEqual(await weightsOf(whole.folder))
+  await expect(events).rejects.toMatchObject({
+    code: 'ERR_INTERNAL',
+    message: expect.stringMatching(/SIGSEGV/) as string,
+  })
+  expect(starts).toBe(4)
+  // Nothing was lost: the run can still be resumed.
+  expect(await runInChild<RunResult>({ kind: 'resume', options: { run } }).finished).toMatchObject({
+    status: 'finished',
+  })
 })
 
 test('a fault of the options comes through with its code', async () => {

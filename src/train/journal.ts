@@ -1,0 +1,93 @@
+// What a run writes about itself: run.json, metrics.jsonl, training_log.txt and the chart. Training goes on where the disk
+// is full; what could not be written is written later.
+import { VoxgradError } from '../errors.js'
+import { type PlottedEpoch, writeProgress } from '../report/plot.js'
+import type { EpochCurve } from './events.js'
+import type { JobContext } from './job.js'
+import type { MetricsLine, RunFolder, RunRecord } from './run-folder.js'
+
+export class Journal {
+  #record: RunRecord
+  #plotted: PlottedEpoch[] = []
+  #drawing: Promise<void> = Promise.resolve()
+  #hasDiskFault = false
+
+  constructor(
+    private readonly folder: RunFolder,
+    record: RunRecord,
+    private readonly emit: JobContext['emit'],
+  ) {
+    this.#record = record
+  }
+
+  /** Starts from a checkpoint whose run had these epochs. */
+  async open(from: { epoch: number; step: number }, curve: readonly EpochCurve[]): Promise<void> {
+    this.#plotted = (await this.folder.cutMetrics(from, curve)).map(toPlotted)
+  }
+
+  async metric(line: MetricsLine): Promise<void> {
+    await this.#tolerate(() => this.folder.appendMetrics(line))
+    this.emit(line as Parameters<JobContext['emit']>[0])
+  }
+
+  async warn(text: string): Promise<void> {
+    await this.metric({ type: 'warning', text })
+    await this.log(`WARNING: ${text}`)
+  }
+
+  log(...texts: string[]): Promise<void> {
+    return this.#tolerate(() => this.folder.log(...texts))
+  }
+
+  /** The chart is drawn while the next epoch trains. */
+  draw(line: EpochCurve): void {
+    this.#plotted.push(toPlotted(line))
+    const plotted = [...this.#plotted]
+    this.#drawing = this.#drawing.then(() => this.#tolerate(() => writeProgress(this.folder.folder, plotted)))
+  }
+
+  /** Changes run.json; a full disk may leave it as it was. */
+  update(changes: Partial<RunRecord>): Promise<void> {
+    return this.#tolerate(() => this.#write(changes))
+  }
+
+  /**
+   * Writes everything that is still to be written, and the last changes to run.json.
+   * @throws VoxgradError ERR_DISK
+   */
+  async close(changes: Partial<RunRecord>): Promise<void> {
+    await this.#drawing
+    await this.folder.flushMetrics()
+    await this.#write(changes)
+  }
+
+  #write(changes: Partial<RunRecord>): Promise<void> {
+    this.#record = { ...this.#record, ...changes, processId: process.pid }
+    return this.folder.writeRecord(this.#record)
+  }
+
+  /** A full disk is reported once, and again after it went well in between. */
+  async #tolerate(deed: () => Promise<void>): Promise<void> {
+    try {
+      await deed()
+      this.#hasDiskFault = false
+    } catch (error) {
+      if (!(error instanceof VoxgradError) || error.code !== 'ERR_DISK') throw error
+      if (!this.#hasDiskFault) this.emit({ type: 'warning', text: `${error.message}. Training goes on.` })
+      this.#hasDiskFault = true
+    }
+  }
+}
+
+function toPlotted({
+  epoch,
+  step,
+  lr,
+  train_loss,
+  val_loss,
+  mean_fg_dice,
+  ema_fg_dice,
+  seconds,
+}: EpochCurve): PlottedEpoch {
+  return { epoch, step, lr, train_loss, val_loss, mean_fg_dice, ema_fg_dice, seconds }
+}
