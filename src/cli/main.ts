@@ -2,6 +2,7 @@
 // The command line's entry: the verbs, wrong usage, and every way to end.
 import { Command, CommanderError } from 'commander'
 import { version } from '../version.js'
+import { addAdvise } from './advise.js'
 import { reportFailure, reportUsage } from './context.js'
 import { addDoctor } from './doctor.js'
 import { addImport } from './import.js'
@@ -37,7 +38,7 @@ Exit codes: 0 done; 2 wrong usage, configuration or data; 70 a fault of voxgrad,
 
 const verbs = [
   [addDoctor, addImport, addPlan, addPreprocess, addTrain, addResume],
-  [addStatus, addStop, addRuns, addValidate, addPredict],
+  [addStatus, addStop, addRuns, addAdvise, addValidate, addPredict],
 ]
 for (const add of verbs.flat()) add(program)
 

@@ -1,10 +1,13 @@
 // Whether a run's Dice still rises, what further epochs would bring, and what each way of training longer means.
+import type { TrainOptions } from '../config/schema.js'
 import { formatFixed, formatRate } from '../report/format.js'
-import type { EpochLine } from './events.js'
+import { resolveBudget } from './budget.js'
+import type { EpochCurve } from './events.js'
+import { learningRate, resolveSchedule } from './schedule.js'
 import { direction, fitLine, flattens, type Series, slopeMargin } from './trend.js'
 
-/** What is needed of an epoch line. */
-export type CurvePoint = Pick<EpochLine, 'epoch' | 'step' | 'lr' | 'mean_fg_dice' | 'ema_fg_dice' | 'val_loss'>
+/** What is needed of an epoch. */
+export type CurvePoint = Pick<EpochCurve, 'epoch' | 'step' | 'lr' | 'mean_fg_dice' | 'ema_fg_dice' | 'val_loss'>
 
 /** The schedule of a run as it is, and as `stretch` would make it. */
 export interface Training {
@@ -17,6 +20,24 @@ export interface Training {
   rate(step: number): number
   /** The same under one decay over another number of steps. */
   stretchedRate(totalSteps: number, step: number): number
+}
+
+/** The schedule that a run's options give. */
+export function trainingOf(
+  options: Pick<TrainOptions, 'budget' | 'optimizer' | 'schedule'>,
+  isEnded: boolean,
+): Training {
+  const budget = resolveBudget(options.budget)
+  const { initialLr } = options.optimizer
+  const schedule = resolveSchedule(options, budget)
+  const single = { ...options, schedule: { ...options.schedule, extensions: [] } }
+  return {
+    ...budget,
+    initialLr,
+    isEnded,
+    rate: (step) => learningRate(schedule, step),
+    stretchedRate: (totalSteps, step) => learningRate(resolveSchedule(single, { ...budget, totalSteps }), step),
+  }
 }
 
 /** Change over the last part of a run, for a doubling of the number of epochs. */

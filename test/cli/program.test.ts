@@ -34,7 +34,7 @@ test('--version prints the version of package.json', () => {
   expect(voxgrad(['--version'])).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) })
 })
 
-test.each(['doctor', 'import', 'plan', 'preprocess', 'train', 'resume', 'validate', 'predict'])(
+test.each(['doctor', 'import', 'plan', 'preprocess', 'train', 'resume', 'validate', 'predict', 'advise'])(
   '%s explains itself in sentences, with an example',
   (verb) => {
     const { code, out } = voxgrad([verb, '--help'])

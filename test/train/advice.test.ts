@@ -1,11 +1,13 @@
 // Advice on longer training: synthetic curves with known truth, rates of false alarm, and curves of real runs.
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { type Advice, advise, type CurvePoint, type Training } from '../../src/train/advice.js'
+import { parseOptions, trainOptionsSchema } from '../../src/config/schema.js'
+import { type Advice, advise, type CurvePoint, type Training, trainingOf } from '../../src/train/advice.js'
 import { seededNoise, seededUniform } from './curves/noise.js'
 
+// nnU-Net's formula by itself, so that what the code makes of it is compared with something else.
 const rateOf = (totalSteps: number, step: number) => 0.01 * (1 - step / totalSteps) ** 0.9
-const trainingOf = (epochs: number, stepsPerEpoch = 250, isEnded = true): Training => ({
+const plainTraining = (epochs: number, stepsPerEpoch = 250, isEnded = true): Training => ({
   totalSteps: epochs * stepsPerEpoch,
   stepsPerEpoch,
   initialLr: 0.01,
@@ -14,7 +16,7 @@ const trainingOf = (epochs: number, stepsPerEpoch = 250, isEnded = true): Traini
   stretchedRate: rateOf,
 })
 
-function curveOf(dice: (number | null)[], training = trainingOf(dice.length)): CurvePoint[] {
+function curveOf(dice: (number | null)[], training = plainTraining(dice.length)): CurvePoint[] {
   return dice.map((value, epoch) => ({
     epoch,
     step: (epoch + 1) * training.stepsPerEpoch,
@@ -25,7 +27,7 @@ function curveOf(dice: (number | null)[], training = trainingOf(dice.length)): C
   }))
 }
 
-const judge = (dice: (number | null)[]) => advise(curveOf(dice), trainingOf(dice.length))
+const judge = (dice: (number | null)[]) => advise(curveOf(dice), plainTraining(dice.length))
 /** A curve over the number of epochs trained. */
 const drawn = (count: number, curve: (epochs: number) => number, noise: number[] = []) =>
   Array.from({ length: count }, (_, i) => curve(i + 1) + (noise[i] ?? 0))
@@ -166,7 +168,7 @@ test('a rising loss beside a Dice that holds is told apart from overfitting', ()
     ...line,
     val_loss: line.epoch / 100,
   }))
-  const { verdict, lines } = advise(curve, trainingOf(100))
+  const { verdict, lines } = advise(curve, plainTraining(100))
   expect(verdict).toBe('level')
   expect(lines.join('\n')).toContain('surer of its errors')
 })
@@ -192,7 +194,7 @@ describe('epochs without a Dice', () => {
   })
 
   test('none at all', () => {
-    const advice = advise([], trainingOf(1000, 250, false))
+    const advice = advise([], plainTraining(1000, 250, false))
     expect(advice).toMatchObject({
       verdict: 'too_few',
       epochs: 0,
@@ -220,7 +222,7 @@ describe('learning rates of longer runs', () => {
   })
 
   test('before the end of the schedule the jump is smaller, and letting it end comes first', () => {
-    const training = trainingOf(1000, 250, false)
+    const training = plainTraining(1000, 250, false)
     const advice = advise(curveOf(rising, training).slice(0, 600), training)
     expect(advice).toMatchObject({ epochs: 600, epochsLeft: 400 })
     expect(advice.rateNow).toBeCloseTo(0.01 * 0.4 ** 0.9, 6)
@@ -232,7 +234,7 @@ describe('learning rates of longer runs', () => {
   })
 
   test('a run that was stopped early for good is made longer from there', () => {
-    const training = trainingOf(1000)
+    const training = plainTraining(1000)
     const advice = advise(curveOf(rising, training).slice(0, 600), training)
     expect(advice).toMatchObject({ epochsLeft: 0, longer: [{ epochs: 850 }, { epochs: 1100 }, { epochs: 1600 }] })
     expect(advice.lastRate).toBe(advice.rateNow)
@@ -240,9 +242,23 @@ describe('learning rates of longer runs', () => {
   })
 
   test('epochs before keep the size that they had', () => {
-    const training = { ...trainingOf(1000, 250, false), stepsPerEpoch: 500 }
-    const advice = advise(curveOf(rising, trainingOf(1000)).slice(0, 600), training)
+    const training = { ...plainTraining(1000, 250, false), stepsPerEpoch: 500 }
+    const advice = advise(curveOf(rising, plainTraining(1000)).slice(0, 600), training)
     expect(advice).toMatchObject({ epochs: 600, epochsLeft: 200, longer: [{ epochs: 1050, steps: 375_000 }, {}, {}] })
+  })
+
+  test('from the options of a run they are the same, and an extension counts until the run is stretched', () => {
+    const parse = (extensions: { kind: 'continue' | 'restart'; from: number }[], epochs: number) => {
+      const input = { dataset: '4', configuration: '2d', fold: 0, budget: { epochs }, schedule: { extensions } }
+      return parseOptions(trainOptionsSchema, input, 'options of train')
+    }
+    const rates = ({ rateNow, lastRate, restartRate, longer }: Advice) => ({ rateNow, lastRate, restartRate, longer })
+    const curve = curveOf(rising)
+    expect(rates(advise(curve, trainingOf(parse([], 1000), true)))).toEqual(rates(judge(rising)))
+    const held = advise(curve.slice(0, 900), trainingOf(parse([{ kind: 'continue', from: 125_000 }], 1000), false))
+    expect(held.rateNow).toBe(rateOf(125_000, 124_999))
+    expect(held.lastRate).toBe(held.rateNow)
+    expect(held.longer[0]?.stretchRate).toBe(rateOf(312_500, 225_000))
   })
 
   test('the text gives both ends of each jump', () => {
@@ -277,7 +293,7 @@ describe('learning rates of longer runs', () => {
 })
 
 describe('curves of real runs: 20 epochs of 100 steps, 3d_fullres, tiny preset', () => {
-  const training = trainingOf(20, 100)
+  const training = plainTraining(20, 100)
   const read = (name: string) =>
     readFileSync(new URL(`./curves/${name}.jsonl`, import.meta.url), 'utf8')
       .trimEnd()
@@ -308,7 +324,7 @@ test('lines are ASCII and have at most 100 characters', () => {
   for (let i = 0; i < 200; i++) {
     const epochs = Math.ceil(2000 * uniform() ** 3)
     const total = Math.ceil(epochs * (1 + 20 * uniform()))
-    const training = trainingOf(total, 1 + Math.floor(1000 * uniform()), i % 3 === 0)
+    const training = plainTraining(total, 1 + Math.floor(1000 * uniform()), i % 3 === 0)
     const slope = 0.4 * (uniform() - 0.5)
     const dice = drawn(epochs, (t) => 0.5 + slope * Math.log2(t / epochs), noise(epochs, 0.3, 0.1 * uniform()))
     for (const line of advise(curveOf(dice, training), training).lines) {
