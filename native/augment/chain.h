@@ -1,10 +1,19 @@
-// The augmentation chain after the spatial transform, in nnU-Net's order: noise, blur, brightness, contrast, low
-// resolution, gamma of the inverted image, gamma, mirroring, masking, removal of label -1.
+// The augmentation chain after the spatial transform, in nnU-Net's order: quarter turn, transposition, noise, blur or
+// median filter (in DA5 before noise), brightness, contrast, low resolution, gamma of the inverted image, gamma,
+// mirroring, blank rectangles, brightness gradient, local gamma, sharpening, masking, removal of label -1.
 #pragma once
 #include "augment/intensity.h"
+#include "augment/local.h"
 #include "augment/spatial.h"
 
 namespace voxgrad::augment {
+
+/// Turns image and segmentation by `turns` times 90 degrees in a plane of two spatial axes (counted from 0, the first
+/// toward the second), as at::rot90 does.
+Sample quarter_turn(const Sample& sample, int64_t turns, const std::array<int64_t, 2>& plane);
+
+/// Reorders the spatial axes: axis i of the result is axis order[i] of the sample. Returns views.
+Sample transpose(const Sample& sample, at::IntArrayRef order);
 
 /// Applies drawn intensity parameters to the image in place. The noise field is addressed by `address`.
 void apply_intensity(at::Tensor& image, const IntensityParameters& parameters, bool dummy2d, const Address& address);
@@ -12,6 +21,9 @@ void apply_intensity(at::Tensor& image, const IntensityParameters& parameters, b
 /// Flips image and segmentation along spatial axes (counted from 0). Returns new tensors, or the same if there are
 /// none.
 Sample mirror(const Sample& sample, at::IntArrayRef axes);
+
+/// Applies what DA5 does after mirroring, in place.
+void apply_local(at::Tensor& image, const LocalParameters& parameters);
 
 /// In place: image = 0 where the segmentation is negative, in the channels named by `mask_image`.
 void apply_mask_image(at::Tensor& image, const at::Tensor& segmentation, const std::vector<bool>& mask_image);

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -12,7 +13,8 @@
 namespace voxgrad::augment {
 
 namespace {
-constexpr double kSmallest = 1e-7;  // what batchgeneratorsv2 divides by at least
+constexpr double kSmallest = 1e-7;                  // what batchgeneratorsv2 divides by at least
+constexpr int64_t kWindowBytes = int64_t{1} << 26;  // memory for the median filter's windows
 
 /// The unbiased standard deviation of values whose mean is zero.
 at::Tensor deviation_of_centered(const at::Tensor& centered) {
@@ -28,16 +30,17 @@ std::vector<double> gaussian_weights(double sigma) {
   return weights;
 }
 
-/// Extends an axis by mirroring it about its first and last voxel.
-at::Tensor reflect(const at::Tensor& tensor, int64_t axis, int64_t margin) {
-  const int64_t size = tensor.size(axis);
-  if (margin >= size) {
-    throw Failure("ERR_CONFIG", "Gaussian blur: axis " + std::to_string(axis) + " of the patch has " +
-                                    std::to_string(size) + " voxels; it needs at least " + std::to_string(margin + 1));
+/// Extends an axis by mirroring it at its first and last voxel, which are left out of the images (skip 1) or not (0).
+at::Tensor reflect(const at::Tensor& tensor, int64_t axis, int64_t before, int64_t after, int64_t skip,
+                   const std::string& transform) {
+  const int64_t size = tensor.size(axis), needed = std::max(before, after) + skip;
+  if (size < needed) {
+    throw Failure("ERR_CONFIG", transform + ": axis " + std::to_string(axis) + " of the patch has " +
+                                    std::to_string(size) + " voxels; it needs at least " + std::to_string(needed));
   }
-  return at::cat(
-      {tensor.narrow(axis, 1, margin).flip(axis), tensor, tensor.narrow(axis, size - 1 - margin, margin).flip(axis)},
-      axis);
+  return at::cat({tensor.narrow(axis, skip, before).flip(axis), tensor,
+                  tensor.narrow(axis, size - skip - after, after).flip(axis)},
+                 axis);
 }
 }  // namespace
 
@@ -60,7 +63,7 @@ void gaussian_blur(at::Tensor& image, int64_t channel, at::ArrayRef<double> sigm
     if (size == 1) continue;  // reflecting a single voxel gives a constant, which blur does not change
     const std::vector<double> weights = gaussian_weights(sigmas[axis]);
     const auto half = static_cast<int64_t>(weights.size() / 2);
-    const at::Tensor extended = reflect(blurred, axis, half);
+    const at::Tensor extended = reflect(blurred, axis, half, half, 1, "Gaussian blur");
     // Sums of shifted views need no weight tensor, hence no copy from the host.
     at::Tensor sum = extended.narrow(axis, half, size) * weights[half];
     for (int64_t shift = 1; shift <= half; ++shift) {
@@ -72,13 +75,41 @@ void gaussian_blur(at::Tensor& image, int64_t channel, at::ArrayRef<double> sigm
   target.copy_(blurred);
 }
 
+void median_filter(at::Tensor& image, int64_t channel, int64_t size) {
+  at::Tensor target = image[channel];
+  at::Tensor windows = target;
+  int64_t count = 1;
+  for (int64_t axis = 0; axis < target.dim(); ++axis) {
+    windows = reflect(windows, axis, size / 2, size - size / 2 - 1, 0, "median filter");
+    count *= size;
+  }
+  for (int64_t axis = 0; axis < target.dim(); ++axis) windows = windows.unfold(axis, size, 1);
+  // The windows are views until they are sorted, which is done a few slices at a time for the memory's sake.
+  const int64_t slice = target.numel() / target.size(0) * count;
+  const int64_t step = std::max<int64_t>(1, kWindowBytes / static_cast<int64_t>(sizeof(float)) / slice);
+  for (int64_t start = 0; start < target.size(0); start += step) {
+    const int64_t length = std::min(step, target.size(0) - start);
+    const at::Tensor rows = windows.narrow(0, start, length).reshape({-1, count});
+    // kthvalue would do, but libtorch refuses it on CUDA where determinism is asked for.
+    const at::Tensor lower_half = std::get<0>(rows.topk(count / 2 + 1, -1, /*largest=*/false, /*sorted=*/false));
+    at::Tensor part = target.narrow(0, start, length);
+    part.copy_(lower_half.amax(-1).view(part.sizes()));
+  }
+}
+
 void brightness(at::Tensor& image, int64_t channel, double factor) { image[channel].mul_(factor); }
 
-void contrast(at::Tensor& image, int64_t channel, double factor) {
+void additive_brightness(at::Tensor& image, int64_t channel, double shift) { image[channel].add_(shift); }
+
+void contrast(at::Tensor& image, int64_t channel, double factor, bool clamp) {
   at::Tensor values = image[channel];
   const at::Tensor mean = values.mean();
-  const auto [low, high] = at::aminmax(values);
-  values.sub_(mean).mul_(factor).add_(mean).clamp_(low, high);
+  if (clamp) {
+    const auto [low, high] = at::aminmax(values);
+    values.sub_(mean).mul_(factor).add_(mean).clamp_(low, high);
+  } else {
+    values.sub_(mean).mul_(factor).add_(mean);
+  }
 }
 
 void low_resolution(at::Tensor& image, int64_t channel, double scale, bool keep_axis_0) {
@@ -113,6 +144,17 @@ void gamma(at::Tensor& image, int64_t channel, double exponent, bool invert) {
   const at::Tensor deviation_here = deviation_of_centered(values).mul_(range).clamp_min_(kSmallest);
   values.mul_(deviation.mul_(range).div_(deviation_here)).add_(mean);
   if (invert) values.neg_();
+}
+
+void sharpening(at::Tensor& image, int64_t channel, double strength) {
+  at::Tensor values = image[channel];
+  at::Tensor difference = values * static_cast<double>(2 * values.dim());
+  for (int64_t axis = 0; axis < values.dim(); ++axis) {
+    const int64_t size = values.size(axis);
+    difference.sub_(at::cat({values.narrow(axis, 0, 1), values.narrow(axis, 0, size - 1)}, axis));
+    difference.sub_(at::cat({values.narrow(axis, 1, size - 1), values.narrow(axis, size - 1, 1)}, axis));
+  }
+  values.add_(difference, strength);
 }
 
 }  // namespace voxgrad::augment

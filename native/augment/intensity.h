@@ -21,11 +21,19 @@ void gaussian_blur(at::Tensor& image, int64_t channel, at::ArrayRef<double> sigm
 /// The number of weights of the blur for one sigma: 6 sigma + 0.5 to the nearest odd number.
 int64_t blur_kernel_size(double sigma);
 
+/// Replaces each voxel of one channel by the median of the cube of `size` voxels an axis around it; of an even number
+/// of voxels, by the larger of the two in the middle. An even cube reaches one voxel further toward index 0. The border
+/// repeats mirrored, edge voxels included. Throws Failure(ERR_CONFIG) where an axis is shorter than half the cube.
+void median_filter(at::Tensor& image, int64_t channel, int64_t size);
+
 /// Multiplies one channel.
 void brightness(at::Tensor& image, int64_t channel, double factor);
 
-/// Scales one channel about its mean, clamped to its range before.
-void contrast(at::Tensor& image, int64_t channel, double factor);
+/// Shifts one channel.
+void additive_brightness(at::Tensor& image, int64_t channel, double shift);
+
+/// Scales one channel about its mean. clamp: to its range before.
+void contrast(at::Tensor& image, int64_t channel, double factor, bool clamp);
 
 /// Samples one channel down to the nearest voxels and linearly up again. keep_axis_0: axis 0 keeps its extent.
 void low_resolution(at::Tensor& image, int64_t channel, double scale, bool keep_axis_0);
@@ -33,5 +41,9 @@ void low_resolution(at::Tensor& image, int64_t channel, double scale, bool keep_
 /// Raises one channel, brought to [0, 1], to a power, and gives it its mean and standard deviation back.
 /// invert: acts on the negative image.
 void gamma(at::Tensor& image, int64_t channel, double exponent, bool invert);
+
+/// Adds `strength` times what the nearest neighbors differ by from each voxel of one channel (the negative Laplacian);
+/// beyond the border is the edge voxel.
+void sharpening(at::Tensor& image, int64_t channel, double strength);
 
 }  // namespace voxgrad::augment

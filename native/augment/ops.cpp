@@ -48,28 +48,65 @@ AugmentationConfig config_of(at::ArrayRef<double> values, int64_t channels) {
   return config;
 }
 
-/// Columns: rotated or scaled, 3 angles, scale, noise deviation, then per channel: 3 blur sigmas, brightness, contrast,
-/// low resolution scale, gamma inverted, gamma; then one 0 or 1 per mirror axis. 0 where a transform does not act.
-at::Tensor draw_augmentation(at::ArrayRef<double> flat, int64_t dimensions, int64_t channels, int64_t seed,
+/// Entry of a per-channel list, or what stands for a channel that is left alone.
+template <class Value>
+Value at_channel(const std::vector<Value>& values, int64_t channel) {
+  return values.empty() ? Value{} : values[channel];
+}
+
+/// Columns: rotated or scaled, 3 angles, 3 scales, quarter turns and their plane (2), whether transposed, the axes'
+/// order, noise deviation, whether contrast is clamped, then per channel: 3 blur sigmas, median size, brightness,
+/// additive brightness, contrast, low resolution scale, gamma inverted, second gamma inverted, gamma, number of
+/// rectangles, start and extent of the first one, strength of the gradient, its center and width, exponent of the local
+/// gamma, its center and width, sharpening; then one 0 or 1 per mirror axis. Order, start, extent, center and width
+/// have one column per axis of the patch. 0 where a transform does not act.
+at::Tensor draw_augmentation(at::ArrayRef<double> flat, at::IntArrayRef patch_size, int64_t channels, int64_t seed,
                              int64_t first_step, int64_t last_step, int64_t sample) {
   const AugmentationConfig config = config_of(flat, channels);
+  const auto dimensions = static_cast<int64_t>(patch_size.size());
   std::vector<double> rows;
   for (int64_t step = first_step; step < last_step; ++step) {
     const Address address = address_of(seed, step, sample);
     const SpatialParameters spatial = draw_spatial(config, dimensions, address);
     rows.push_back(spatial.identity ? 0 : 1);
     rows.insert(rows.end(), spatial.angles.begin(), spatial.angles.end());
-    rows.push_back(spatial.scale);
+    rows.insert(rows.end(), spatial.scales.begin(), spatial.scales.end());
+    const AxisExchange exchange = draw_axis_exchange(config, patch_size, address);
+    for (const int64_t value : {exchange.turns, exchange.plane[0], exchange.plane[1]}) rows.push_back(value);
+    rows.push_back(exchange.order.empty() ? 0 : 1);
+    for (int64_t axis = 0; axis < dimensions; ++axis) {
+      rows.push_back(exchange.order.empty() ? axis : exchange.order[axis]);
+    }
     const IntensityParameters intensity = draw_intensity(config, channels, address);
+    const LocalParameters local = draw_local(config, channels, patch_size, address);
     rows.push_back(intensity.noise_deviation);
+    rows.push_back(intensity.contrast_clamped ? 1 : 0);
     for (int64_t channel = 0; channel < channels; ++channel) {
-      const std::array<double, 3> none{};
-      const auto& sigma = intensity.blur_sigma.empty() ? none : intensity.blur_sigma[channel];
+      const auto sigma = at_channel(intensity.blur_sigma, channel);
       rows.insert(rows.end(), sigma.begin(), sigma.end());
-      for (const auto* factors : {&intensity.brightness, &intensity.contrast, &intensity.low_resolution,
-                                  &intensity.gamma_inverted, &intensity.gamma}) {
-        rows.push_back(factors->empty() ? 0 : (*factors)[channel]);
+      rows.push_back(static_cast<double>(at_channel(intensity.median_size, channel)));
+      for (const auto* values :
+           {&intensity.brightness, &intensity.additive_brightness, &intensity.contrast, &intensity.low_resolution,
+            &intensity.gamma_inverted, &intensity.second_gamma_inverted, &intensity.gamma}) {
+        rows.push_back(at_channel(*values, channel));
       }
+      // One column per axis, also of a channel that is left alone.
+      const auto push_axes = [&](const auto& values) {
+        for (size_t axis = 0; axis < patch_size.size(); ++axis) rows.push_back(values.empty() ? 0.0 : values[axis]);
+      };
+      const auto push_bump = [&](const WeightedBump& weighted) {
+        rows.push_back(weighted.value);
+        push_axes(weighted.bump.center);
+        push_axes(weighted.bump.width);
+      };
+      const auto rectangles = at_channel(local.rectangles, channel);
+      const Rectangle first = rectangles.empty() ? Rectangle{} : rectangles[0];
+      rows.push_back(static_cast<double>(rectangles.size()));
+      push_axes(first.start);
+      push_axes(first.extent);
+      push_bump(at_channel(local.gradient, channel));
+      push_bump(at_channel(local.local_gamma, channel));
+      rows.push_back(at_channel(local.sharpening, channel));
     }
     const std::vector<int64_t> flipped = draw_mirror_axes(config, address);
     for (const int64_t axis : config.mirrorAxes) {
@@ -88,13 +125,13 @@ Pair whole_chain(const at::Tensor& image, const at::Tensor& segmentation, at::Ar
 }
 
 Pair spatial_op(const at::Tensor& image, const at::Tensor& segmentation, bool identity, bool dummy2d,
-                at::ArrayRef<double> angles, double scale, at::IntArrayRef patch_size) {
+                at::ArrayRef<double> angles, at::ArrayRef<double> scales, at::IntArrayRef patch_size) {
   SpatialParameters parameters;
   parameters.identity = identity;
   parameters.dummy2d = dummy2d;
   std::copy_n(angles.begin(), std::min<size_t>(3, angles.size()), parameters.angles.begin());
-  parameters.scale = scale;
-  parameters.matrix = spatial_matrix(parameters.angles, scale, dummy2d || segmentation.dim() == 2);
+  std::copy_n(scales.begin(), std::min<size_t>(3, scales.size()), parameters.scales.begin());
+  parameters.matrix = spatial_matrix(parameters.angles, parameters.scales, dummy2d || segmentation.dim() == 2);
   return pair_of(apply_spatial(image, segmentation, parameters, patch_size));
 }
 }  // namespace
@@ -109,12 +146,45 @@ TORCH_LIBRARY_IMPL(voxgrad, CompositeImplicitAutograd, m) {
     gaussian_blur(image, channel, sigmas);
     return image;
   });
+  m.impl("median_filter_", [](at::Tensor image, int64_t channel, int64_t size) {
+    median_filter(image, channel, size);
+    return image;
+  });
+  m.impl("additive_brightness_", [](at::Tensor image, int64_t channel, double shift) {
+    additive_brightness(image, channel, shift);
+    return image;
+  });
+  m.impl("quarter_turn",
+         [](const at::Tensor& image, const at::Tensor& segmentation, int64_t turns, at::IntArrayRef plane) {
+           return pair_of(quarter_turn({image, segmentation}, turns, {plane.at(0), plane.at(1)}));
+         });
+  m.impl("transpose", [](const at::Tensor& image, const at::Tensor& segmentation, at::IntArrayRef order) {
+    return pair_of(transpose({image, segmentation}, order));
+  });
+  m.impl("blank_rectangle_", [](at::Tensor image, int64_t channel, at::IntArrayRef start, at::IntArrayRef extent) {
+    blank_rectangle(image, channel, {start.vec(), extent.vec()});
+    return image;
+  });
+  m.impl("brightness_gradient_", [](at::Tensor image, int64_t channel, double strength, at::ArrayRef<double> center,
+                                    at::ArrayRef<double> width) {
+    brightness_gradient(image, channel, strength, {center.vec(), width.vec()});
+    return image;
+  });
+  m.impl("local_gamma_", [](at::Tensor image, int64_t channel, double exponent, at::ArrayRef<double> center,
+                            at::ArrayRef<double> width) {
+    local_gamma(image, channel, exponent, {center.vec(), width.vec()});
+    return image;
+  });
+  m.impl("sharpening_", [](at::Tensor image, int64_t channel, double strength) {
+    sharpening(image, channel, strength);
+    return image;
+  });
   m.impl("brightness_", [](at::Tensor image, int64_t channel, double factor) {
     brightness(image, channel, factor);
     return image;
   });
-  m.impl("contrast_", [](at::Tensor image, int64_t channel, double factor) {
-    contrast(image, channel, factor);
+  m.impl("contrast_", [](at::Tensor image, int64_t channel, double factor, bool clamp) {
+    contrast(image, channel, factor, clamp);
     return image;
   });
   m.impl("low_resolution_", [](at::Tensor image, int64_t channel, double scale, bool keep_axis_0) {

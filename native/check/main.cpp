@@ -88,13 +88,23 @@ void check_training(const std::string& device, int64_t steps) {
 
 void check_host_reads() {
   auto config = check::synthetic_config("pretend", {16, 24, 16}, {8, 16, 32});
-  auto trainer = make_trainer(config, check::synthetic_cases(4, {20, 24, 18}, 7, open_device("pretend")));
+  const auto cases = check::synthetic_cases(4, {20, 24, 18}, 7, open_device("pretend"));
   constexpr size_t steps = 50;  // every transform has its turn
-  check::reset_device_counts();
-  trainer->run_training(std::vector<double>(steps, 0.01));
-  check::DeviceCounts counts = check::device_counts();
-  // One copy of the whole history at the end of the chunk.
-  expect(counts.host_reads <= 1, "host reads in a chunk of 50 training steps", std::to_string(counts.host_reads));
+  std::unique_ptr<Trainer> trainer;
+  check::DeviceCounts counts;
+  const auto expect_none = [&](const std::string& chain) {
+    trainer = make_trainer(config, cases);
+    check::reset_device_counts();
+    trainer->run_training(std::vector<double>(steps, 0.01));
+    counts = check::device_counts();
+    // One copy of the whole history at the end of the chunk.
+    expect(counts.host_reads <= 1, "host reads in a chunk of 50 training steps, " + chain,
+           std::to_string(counts.host_reads));
+  };
+  check::add_da5_transforms(config.augmentation);
+  expect_none("DA5's augmentation");
+  config = check::synthetic_config("pretend", {16, 24, 16}, {8, 16, 32});
+  expect_none("default augmentation");
   std::printf("info  dispatches a training step: %.0f, copies to the device a step: %.1f\n",
               static_cast<double>(counts.dispatches) / steps, static_cast<double>(counts.host_writes) / steps);
   check::reset_device_counts();

@@ -89,4 +89,26 @@ TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> p
   return config;
 }
 
+void add_da5_transforms(augment::AugmentationConfig& config) {
+  config.rotationAxisProbability = 0.5;
+  config.scalingPerAxis = true;
+  config.quarterTurnProbability = config.transposeProbability = 0.5;
+  config.noiseAfterBlur = true;
+  config.blurProbability = config.medianFilterProbability = 0.5;
+  config.medianFilterSize = {2, 4};
+  config.additiveBrightnessProbability = config.additiveBrightnessDeviation = 0.5;
+  config.contrastProbability = config.unclampedContrastProbability = 0.5;
+  config.secondGammaInvertedProbability = 0.5;
+  config.blankRectangleProbability = config.brightnessGradientProbability = 0.5;
+  config.localGammaProbability = config.sharpeningProbability = 0.5;
+  config.blankRectangleCount = {1, 4};
+  config.brightnessGradientStrength = {1, 5};
+  config.localGammaBelow = {0.01, 0.8};
+  config.localGammaAbove = {1.5, 4};
+  config.sharpeningStrength = {0.1, 1};
+  config.medianFilterChannelProbability = config.additiveBrightnessChannelProbability = 1;
+  config.blankRectangleChannelProbability = config.brightnessGradientChannelProbability = 1;
+  config.localGammaChannelProbability = config.sharpeningChannelProbability = 1;
+}
+
 }  // namespace voxgrad::check

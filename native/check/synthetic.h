@@ -14,4 +14,7 @@ std::vector<Case> synthetic_cases(int64_t count, std::array<int64_t, 3> shape, u
 TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> patch_size,
                                std::vector<int64_t> features);
 
+/// Adds to a chain whatever DA5 has more than the default one, often enough to meet all of it in a few steps.
+void add_da5_transforms(augment::AugmentationConfig& config);
+
 }  // namespace voxgrad::check

@@ -31,6 +31,14 @@ enum class Purpose : uint32_t {
   kGamma = 13,
   kMirror = 14,
   kInitialization = 15,
+  kQuarterTurn = 16,
+  kTranspose = 17,
+  kAdditiveBrightness = 18,
+  kSecondGammaInverted = 19,
+  kBlankRectangle = 20,
+  kBrightnessGradient = 21,
+  kLocalGamma = 22,
+  kSharpening = 23,
 };
 
 using PhiloxBlock = std::array<uint32_t, 4>;

@@ -24,22 +24,40 @@ TORCH_LIBRARY(voxgrad, m) {
   // The augmentation's transforms with given parameters (augment/*.h). image (c, z, y, x) or (c, y, x) float32,
   // segmentation (z, y, x) or (y, x). Angles in radians.
 
-  // Rotates and scales about the center, or only crops (identity).
+  // Rotates and scales about the center, one angle and one scale per axis, or only crops (identity).
   m.def(
-      "spatial(Tensor image, Tensor segmentation, bool identity, bool dummy2d, float[] angles, float scale, "
+      "spatial(Tensor image, Tensor segmentation, bool identity, bool dummy2d, float[] angles, float[] scales, "
       "int[] patch_size) -> (Tensor, Tensor)");
   // Adds the normal field at an address.
   m.def("gaussian_noise_(Tensor(a!) image, float standard_deviation, int seed, int step, int sample) -> Tensor(a!)");
   // Blurs one channel; one sigma per spatial axis.
   m.def("gaussian_blur_(Tensor(a!) image, int channel, float[] sigmas) -> Tensor(a!)");
+  // The median of a cube around each voxel of one channel.
+  m.def("median_filter_(Tensor(a!) image, int channel, int size) -> Tensor(a!)");
   // Multiplies one channel.
   m.def("brightness_(Tensor(a!) image, int channel, float factor) -> Tensor(a!)");
-  // Scales one channel about its mean within its range.
-  m.def("contrast_(Tensor(a!) image, int channel, float factor) -> Tensor(a!)");
+  // Shifts one channel.
+  m.def("additive_brightness_(Tensor(a!) image, int channel, float shift) -> Tensor(a!)");
+  // Scales one channel about its mean; clamp: within its range.
+  m.def("contrast_(Tensor(a!) image, int channel, float factor, bool clamp) -> Tensor(a!)");
   // Samples one channel down and up again.
   m.def("low_resolution_(Tensor(a!) image, int channel, float scale, bool keep_axis_0) -> Tensor(a!)");
   // Raises one channel to a power within its range, keeping mean and standard deviation.
   m.def("gamma_(Tensor(a!) image, int channel, float exponent, bool invert) -> Tensor(a!)");
+  // Turns by 90 degrees in a plane of two spatial axes.
+  m.def("quarter_turn(Tensor image, Tensor segmentation, int turns, int[] plane) -> (Tensor, Tensor)");
+  // Reorders the spatial axes.
+  m.def("transpose(Tensor image, Tensor segmentation, int[] order) -> (Tensor, Tensor)");
+  // Fills a box of one channel with its mean.
+  m.def("blank_rectangle_(Tensor(a!) image, int channel, int[] start, int[] extent) -> Tensor(a!)");
+  // Adds a Gaussian bump to one channel; center and width in voxels, one per axis.
+  m.def(
+      "brightness_gradient_(Tensor(a!) image, int channel, float strength, float[] center, float[] width) -> "
+      "Tensor(a!)");
+  // Raises one channel to a power where a Gaussian bump is.
+  m.def("local_gamma_(Tensor(a!) image, int channel, float exponent, float[] center, float[] width) -> Tensor(a!)");
+  // Adds strength times the negative Laplacian of one channel.
+  m.def("sharpening_(Tensor(a!) image, int channel, float strength) -> Tensor(a!)");
   // Flips along spatial axes.
   m.def("mirror(Tensor image, Tensor segmentation, int[] axes) -> (Tensor, Tensor)");
   // 0 where the segmentation is -1, in the channels whose entry is 1.
@@ -51,7 +69,7 @@ TORCH_LIBRARY(voxgrad, m) {
 
   // Parameters drawn for steps [first_step, last_step), one row each; columns: see augment/ops.cpp.
   m.def(
-      "draw_augmentation(float[] config, int dimensions, int channels, int seed, int first_step, int last_step, "
+      "draw_augmentation(float[] config, int[] patch_size, int channels, int seed, int first_step, int last_step, "
       "int sample) -> Tensor");
   // The whole chain: from the initial patch to the patch.
   m.def(

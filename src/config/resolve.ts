@@ -4,6 +4,7 @@ import type { DatasetJson } from '../dataset/dataset-json.js'
 import { VoxgradError } from '../errors.js'
 import type { AugmentationConfig, NetworkConfig, TrainerConfig } from '../native/binding.js'
 import type { Configuration } from '../plan/plans.js'
+import { type AugmentationPreset, smallestDa5Extent, smallestZoom } from './augmentation-presets.js'
 import { type TrainOptions, trainOptionsSchema } from './schema.js'
 
 /** The part of a plans configuration that training depends on. */
@@ -43,19 +44,18 @@ export function spatialRules(patchSize: readonly number[]): SpatialRules {
   return { dummy2d, rotationRange: [-limit * degrees, limit * degrees], mirrorAxes: patchSize.map((_, axis) => axis) }
 }
 
-/** nnU-Net's smallest zoom for which the patch that is cut must still suffice; it is not the augmentation's own range. */
-const smallestZoom = 0.85
-
 /**
  * Extents to cut from a case so that a rotated patch is covered (batchgenerators' get_patch_size).
  * In 2D the second axis grows only as nnU-Net's formula lets it, which is not symmetric.
  * @param patchSize (z, y, x) or (y, x)
  * @param rotationRange radians
+ * @param zoom the smallest one, 0.85 or with da5 0.7
  */
 export function initialPatchSize(
   patchSize: readonly number[],
   rotationRange: readonly [number, number],
   dummy2d: boolean,
+  zoom: number,
 ): number[] {
   const angle = Math.min(Math.PI / 2, Math.max(Math.abs(rotationRange[0]), Math.abs(rotationRange[1])))
   const cos = Math.cos(angle)
@@ -69,7 +69,7 @@ export function initialPatchSize(
           Math.max(b, b * cos + c * sin, Math.abs(b * cos - a * sin)),
           Math.max(c, Math.abs(c * cos - b * sin), a * sin + c * cos),
         ]
-  const extents = covered.map((extent) => Math.trunc(extent / smallestZoom))
+  const extents = covered.map((extent) => Math.trunc(extent / zoom))
   if (dummy2d) extents[0] = a
   return extents
 }
@@ -86,8 +86,8 @@ export function deepSupervisionWeights(outputs: number): number[] {
 }
 
 /** Axes that prediction mirrors over: those that training mirrored. */
-export function mirrorAxes(patchSize: readonly number[], preset: TrainOptions['augmentation']['preset']): number[] {
-  return preset === 'default' ? spatialRules(patchSize).mirrorAxes : []
+export function mirrorAxes(patchSize: readonly number[], preset: AugmentationPreset): number[] {
+  return preset === 'none' || preset === 'no-mirroring' ? [] : spatialRules(patchSize).mirrorAxes
 }
 
 /**
@@ -122,7 +122,12 @@ export function resolveTrainerConfig(
     batchSize: configuration.batch_size,
     patchSize,
     initialPatchSize: augmentation.enabled
-      ? initialPatchSize(patchSize, augmentation.rotationRange, augmentation.dummy2d)
+      ? initialPatchSize(
+          patchSize,
+          augmentation.rotationRange,
+          augmentation.dummy2d,
+          smallestZoom(options.augmentation.preset),
+        )
       : patchSize,
     oversampleForeground: options.oversampleForeground,
     network,
@@ -142,6 +147,14 @@ function resolveAugmentation(
 ): AugmentationConfig {
   const rules = spatialRules(configuration.patch_size)
   const { preset, rotationDegrees, ...numbers } = options
+  const least = Math.min(...configuration.patch_size)
+  if (preset === 'da5' && least < smallestDa5Extent) {
+    throw new VoxgradError(
+      'ERR_CONFIG',
+      `augmentation.preset da5: expected a patch of at least ${smallestDa5Extent} voxels along every axis, found ` +
+        `${least} (patch_size of the plans: ${configuration.patch_size.join(', ')}). Choose the preset default.`,
+    )
+  }
   return {
     ...numbers,
     enabled: preset !== 'none',

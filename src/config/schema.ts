@@ -1,6 +1,7 @@
 // The options of every verb as zod schemas: all names, defaults and limits live here and nowhere else.
 import { z } from 'zod'
 import { VoxgradError } from '../errors.js'
+import { type AugmentationNumbers, augmentationPresets } from './augmentation-presets.js'
 import { describeIssues } from './issues.js'
 
 const positive = z.number().positive()
@@ -9,6 +10,7 @@ const probability = z.number().min(0).max(1)
 const range = z
   .tuple([z.number(), z.number()])
   .refine(([low, high]) => low <= high, 'expected [low, high] with low <= high')
+const countRange = z.tuple([count, count]).refine(([low, high]) => low <= high, 'expected [low, high] with low <= high')
 
 /** An id (`4`, `"004"`) or a name (`"Dataset004_Hippocampus"`). */
 const dataset = z.union([z.string().min(1), z.int().nonnegative()]).transform(String)
@@ -108,32 +110,89 @@ const nonFiniteSchema = z
     'A step with a loss or gradient that is not finite is skipped; after mostInARow of them the last checkpoint is loaded and other patches are drawn, and after mostReloads the run ends',
   )
 
-/** nnU-Net's default chain (nnUNetTrainer.get_training_transforms); ranges are [low, high]. */
-const augmentationSchema = z.strictObject({
-  preset: z
-    .enum(['default', 'none', 'no-mirroring'])
-    .default('default')
-    .describe('none: no transform and no mirroring; no-mirroring: neither in training nor in prediction'),
-  rotationDegrees: range.optional().describe("In place of the range that follows from the patch's shape"),
-  rotationProbability: probability.default(0.2),
-  scalingProbability: probability.default(0.2),
-  scalingRange: range.default([0.7, 1.4]),
-  noiseProbability: probability.default(0.1),
-  noiseStandardDeviation: range.default([0, 0.1]),
-  blurProbability: probability.default(0.2),
-  blurSigma: range.default([0.5, 1]),
-  blurChannelProbability: probability.default(0.5),
-  brightnessProbability: probability.default(0.15),
-  brightnessRange: range.default([0.75, 1.25]),
-  contrastProbability: probability.default(0.15),
-  contrastRange: range.default([0.75, 1.25]),
-  lowResolutionProbability: probability.default(0.25),
-  lowResolutionScale: range.default([0.5, 1]),
-  lowResolutionChannelProbability: probability.default(0.5),
-  gammaInvertedProbability: probability.default(0.1),
-  gammaProbability: probability.default(0.3),
-  gammaRange: range.default([0.7, 1.5]),
-})
+/** Ranges are [low, high]; what each number means: AugmentationConfig in src/native/binding.ts. */
+const augmentationFields = z
+  .strictObject({
+    preset: z
+      .enum(['default', 'none', 'no-mirroring', 'da5'])
+      .default('default')
+      .describe(
+        "default: nnU-Net's chain; none: no transform and no mirroring; no-mirroring: neither in training nor in " +
+          'prediction; da5: the stronger chain of nnUNetTrainerDA5',
+      ),
+    rotationDegrees: range.optional().describe("In place of the range that follows from the patch's shape"),
+    rotationProbability: probability.optional(),
+    rotationAxisProbability: probability.optional(),
+    scalingProbability: probability.optional(),
+    scalingRange: range.optional(),
+    scalingPerAxis: z.boolean().optional(),
+    quarterTurnProbability: probability.optional(),
+    transposeProbability: probability.optional(),
+    noiseProbability: probability.optional(),
+    noiseStandardDeviation: range.optional(),
+    noiseAfterBlur: z.boolean().optional(),
+    blurProbability: probability.optional(),
+    blurSigma: range.optional(),
+    blurSigmaPerAxis: z.boolean().optional(),
+    blurChannelProbability: probability.optional(),
+    medianFilterProbability: probability.optional(),
+    medianFilterSize: countRange.optional(),
+    medianFilterChannelProbability: probability.optional(),
+    brightnessProbability: probability.optional(),
+    brightnessRange: range.optional(),
+    additiveBrightnessProbability: probability.optional(),
+    additiveBrightnessDeviation: z.number().nonnegative().optional(),
+    additiveBrightnessChannelProbability: probability.optional(),
+    contrastProbability: probability.optional(),
+    unclampedContrastProbability: probability.optional(),
+    contrastRange: range.optional(),
+    contrastChannelProbability: probability.optional(),
+    lowResolutionProbability: probability.optional(),
+    lowResolutionScale: range.optional(),
+    lowResolutionChannelProbability: probability.optional(),
+    gammaInvertedProbability: probability.optional(),
+    secondGammaInvertedProbability: probability.optional(),
+    gammaProbability: probability.optional(),
+    gammaRange: range.optional(),
+    blankRectangleProbability: probability.optional(),
+    blankRectangleCount: countRange.optional(),
+    blankRectangleChannelProbability: probability.optional(),
+    brightnessGradientProbability: probability.optional(),
+    brightnessGradientStrength: range.optional(),
+    brightnessGradientChannelProbability: probability.optional(),
+    localGammaProbability: probability.optional(),
+    localGammaBelow: range.optional(),
+    localGammaAbove: range.optional(),
+    localGammaChannelProbability: probability.optional(),
+    sharpeningProbability: probability.optional(),
+    sharpeningStrength: range.optional(),
+    sharpeningChannelProbability: probability.optional(),
+  })
+  .describe('What is left out has the value of the preset')
+
+/** With every number filled in, so that a stored run does not depend on what a preset is later. */
+const augmentationSchema = augmentationFields
+  .transform((options) => {
+    const given = Object.entries(options).filter(([, value]) => value !== undefined)
+    return {
+      ...augmentationPresets[options.preset],
+      ...(Object.fromEntries(given) as Pick<typeof options, 'preset' | 'rotationDegrees'> &
+        Partial<AugmentationNumbers>),
+    }
+  })
+  .superRefine((numbers, context) => {
+    for (const [first, second] of excluding) {
+      if (numbers[first] + numbers[second] <= 1) continue
+      context.addIssue({
+        code: 'custom',
+        message: `${first} and ${second} exclude each other and may sum to 1 at most`,
+      })
+    }
+  })
+const excluding = [
+  ['blurProbability', 'medianFilterProbability'],
+  ['contrastProbability', 'unclampedContrastProbability'],
+] as const
 
 const checkpointSchema = z
   .strictObject({

@@ -116,30 +116,73 @@ export interface OptimizerConfig {
   clipNorm: number
 }
 
-/** nnU-Net's default chain; rotations in radians. Ranges are [low, high]. */
+/**
+ * What nnU-Net's default chain and its DA5 need; rotations in radians. Ranges are [low, high]. Probabilities are of the
+ * sample, those named ChannelProbability then of each of its channels.
+ */
 export interface AugmentationConfig {
   /** false: no transform at all but the centre crop. */
   enabled: boolean
   dummy2d: boolean
   rotationProbability: number
   rotationRange: [number, number]
+  /** Each angle of a rotated sample is kept with it, else 0. */
+  rotationAxisProbability: number
   scalingProbability: number
   scalingRange: [number, number]
+  /** A factor of its own for each axis. */
+  scalingPerAxis: boolean
+  /** By 90 degrees, like the next between axes of equal extent. */
+  quarterTurnProbability: number
+  transposeProbability: number
   noiseProbability: number
   noiseStandardDeviation: [number, number]
+  /** Blur and the median filter come before noise. */
+  noiseAfterBlur: boolean
+  /** Excludes the median filter. */
   blurProbability: number
   blurSigma: [number, number]
+  blurSigmaPerAxis: boolean
   blurChannelProbability: number
+  /** Excludes blur. */
+  medianFilterProbability: number
+  /** Whole numbers of voxels, both included. */
+  medianFilterSize: [number, number]
+  medianFilterChannelProbability: number
   brightnessProbability: number
   brightnessRange: [number, number]
+  additiveBrightnessProbability: number
+  additiveBrightnessDeviation: number
+  additiveBrightnessChannelProbability: number
+  /** Clamped to the channel's range; excludes the next. */
   contrastProbability: number
+  unclampedContrastProbability: number
   contrastRange: [number, number]
+  contrastChannelProbability: number
   lowResolutionProbability: number
   lowResolutionScale: [number, number]
   lowResolutionChannelProbability: number
   gammaInvertedProbability: number
+  /** DA5 has the inverted gamma twice. */
+  secondGammaInvertedProbability: number
   gammaProbability: number
   gammaRange: [number, number]
+  blankRectangleProbability: number
+  /** Whole numbers, both included. */
+  blankRectangleCount: [number, number]
+  blankRectangleChannelProbability: number
+  brightnessGradientProbability: number
+  /** What is added or subtracted at its peak. */
+  brightnessGradientStrength: [number, number]
+  brightnessGradientChannelProbability: number
+  localGammaProbability: number
+  /** This range or the next with probability 0.5 each. */
+  localGammaBelow: [number, number]
+  localGammaAbove: [number, number]
+  localGammaChannelProbability: number
+  sharpeningProbability: number
+  sharpeningStrength: [number, number]
+  sharpeningChannelProbability: number
   /** Spatial axes that are flipped with probability 0.5 each. */
   mirrorAxes: number[]
   /** Per channel: set the image to 0 where the segmentation is -1 (nnU-Net's MaskImageTransform). */

@@ -1,47 +1,31 @@
-// nnU-Net's default augmentation for a 3D patch, flattened for the ops' `config` argument.
+// nnU-Net's default and DA5 augmentation for a 3D patch, flattened for the ops' `config` argument.
+import { type AugmentationNumbers, augmentationPresets } from '../../src/config/augmentation-presets.js'
 import type { AugmentationConfig } from '../../src/native/binding.js'
 
 const thirtyDegrees = Math.PI / 6
 
-export const defaultConfig: AugmentationConfig = {
-  enabled: true,
-  dummy2d: false,
-  rotationProbability: 0.2,
-  rotationRange: [-thirtyDegrees, thirtyDegrees],
-  scalingProbability: 0.2,
-  scalingRange: [0.7, 1.4],
-  noiseProbability: 0.1,
-  noiseStandardDeviation: [0, 0.1],
-  blurProbability: 0.2,
-  blurSigma: [0.5, 1],
-  blurChannelProbability: 0.5,
-  brightnessProbability: 0.15,
-  brightnessRange: [0.75, 1.25],
-  contrastProbability: 0.15,
-  contrastRange: [0.75, 1.25],
-  lowResolutionProbability: 0.25,
-  lowResolutionScale: [0.5, 1],
-  lowResolutionChannelProbability: 0.5,
-  gammaInvertedProbability: 0.1,
-  gammaProbability: 0.3,
-  gammaRange: [0.7, 1.5],
-  mirrorAxes: [0, 1, 2],
-  maskImage: [false, false],
+/** For two channels. The fields are in the order in which flatten() passes them. */
+function configOf({ rotationProbability, ...rest }: AugmentationNumbers): AugmentationConfig {
+  return {
+    enabled: true,
+    dummy2d: false,
+    rotationProbability,
+    rotationRange: [-thirtyDegrees, thirtyDegrees],
+    ...rest,
+    mirrorAxes: [0, 1, 2],
+    maskImage: [false, false],
+  }
 }
 
-/** Every transform off: what single tests switch on. */
-export const nothing: AugmentationConfig = {
-  ...defaultConfig,
-  rotationProbability: 0,
-  scalingProbability: 0,
-  noiseProbability: 0,
-  blurProbability: 0,
-  brightnessProbability: 0,
-  contrastProbability: 0,
-  lowResolutionProbability: 0,
-  gammaInvertedProbability: 0,
-  gammaProbability: 0,
-  mirrorAxes: [],
+export const defaultConfig = configOf(augmentationPresets.default)
+export const da5Config = configOf(augmentationPresets.da5)
+
+/** The configuration with every transform switched off but those of `change`: what single tests need. */
+export function only(config: AugmentationConfig, change: Partial<AugmentationConfig>): AugmentationConfig {
+  const off = Object.keys(config)
+    .filter((key) => key.endsWith('Probability') && !/Channel|Axis/.test(key))
+    .map((key) => [key, 0])
+  return { ...config, ...Object.fromEntries(off), mirrorAxes: [], ...change }
 }
 
 /** The fields' values in order, as numbers. */
@@ -51,37 +35,82 @@ export const flatten = (config: AugmentationConfig): number[] => Object.values(c
 export interface Draws {
   spatial: number[]
   angles: number[][]
-  scale: number[]
+  scales: number[][]
+  turns: number[]
+  plane: number[][]
+  transposed: number[]
+  order: number[][]
   noise: number[]
+  contrastClamped: number[]
   channels: {
     sigmas: number[][]
+    median: number[]
     brightness: number[]
+    additiveBrightness: number[]
     contrast: number[]
     lowResolution: number[]
     gammaInverted: number[]
+    secondGammaInverted: number[]
     gamma: number[]
+    rectangles: number[]
+    rectangleStart: number[][]
+    rectangleExtent: number[][]
+    gradient: number[]
+    gradientCenter: number[][]
+    gradientWidth: number[][]
+    localGamma: number[]
+    localGammaCenter: number[][]
+    localGammaWidth: number[][]
+    sharpening: number[]
   }[]
   mirror: number[][]
 }
 
 /** Splits draw_augmentation's table, whose order native/augment/ops.cpp states. */
-export function columns(table: { data: ArrayLike<number | bigint>; shape: number[] }, channels: number): Draws {
+export function columns(
+  table: { data: ArrayLike<number | bigint>; shape: number[] },
+  channels: number,
+  dimensions = 3,
+): Draws {
   const [rows, width] = table.shape as [number, number]
   let next = 0
   const column = () => {
     const index = next++
     return Array.from({ length: rows }, (_, row) => Number(table.data[row * width + index]))
   }
-  const three = () => [column(), column(), column()]
+  const several = (count: number) => Array.from({ length: count }, column)
   const perChannel = () => ({
-    sigmas: three(),
+    sigmas: several(3),
+    median: column(),
     brightness: column(),
+    additiveBrightness: column(),
     contrast: column(),
     lowResolution: column(),
     gammaInverted: column(),
+    secondGammaInverted: column(),
     gamma: column(),
+    rectangles: column(),
+    rectangleStart: several(dimensions),
+    rectangleExtent: several(dimensions),
+    gradient: column(),
+    gradientCenter: several(dimensions),
+    gradientWidth: several(dimensions),
+    localGamma: column(),
+    localGammaCenter: several(dimensions),
+    localGammaWidth: several(dimensions),
+    sharpening: column(),
   })
-  const general = { spatial: column(), angles: three(), scale: column(), noise: column() }
+  const general = {
+    spatial: column(),
+    angles: several(3),
+    scales: several(3),
+    turns: column(),
+    plane: several(2),
+    transposed: column(),
+    order: several(dimensions),
+    noise: column(),
+    contrastClamped: column(),
+  }
   const each = Array.from({ length: channels }, perChannel)
-  return { ...general, channels: each, mirror: Array.from({ length: width - next }, column) }
+  return { ...general, channels: each, mirror: several(width - next) }
 }

@@ -1,22 +1,20 @@
-// Rates and distributions of the augmentation against 2000 draws of the real nnU-Net for each transform and for the
+// Rates and distributions of the default chain against 2000 draws of the real nnU-Net for each transform and for the
 // chain. Needs VOXGRAD_PEER_DATA: a folder with augmentation/{default.json,default.npz,fixture_default.npz}.
-import { existsSync, readFileSync } from 'node:fs'
-import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import type { AugmentationConfig, NativeTensor } from '../../src/native/binding.js'
-import { readNpz } from '../npz.js'
-import { columns, defaultConfig, flatten, nothing } from './default-config.js'
-import { callOp, callOp1 } from './op.js'
+import type { AugmentationConfig } from '../../src/native/binding.js'
+import { columns, defaultConfig, flatten, only } from './default-config.js'
+import { callOp1 } from './op.js'
+import { openPeerChain } from './peer-chain.js'
 import { binomialDeviation, kolmogorovSmirnov } from './statistics.js'
 
 const STEPS = 20000
-const draws = columns(callOp1('draw_augmentation', [flatten(defaultConfig), 3, 2, 11, 0, STEPS, 0]), 2)
+const draws = columns(callOp1('draw_augmentation', [flatten(defaultConfig), [24, 28, 24], 2, 11, 0, STEPS, 0]), 2)
 const acting = (values: number[] | undefined) => (values ?? []).filter((value) => value !== 0)
 const both = (select: (channel: (typeof draws.channels)[number]) => number[]) => draws.channels.flatMap(select)
 
 describe('rates', () => {
   const rotated = draws.angles[0]?.map((angle) => Number(angle !== 0)) ?? []
-  const scaled = draws.scale.map((scale) => Number(scale !== 1))
+  const scaled = (draws.scales[0] ?? []).map((scale) => Number(scale !== 1))
   const [first, second] = draws.channels as [(typeof draws.channels)[number], (typeof draws.channels)[number]]
   const together = (a: number[], b: number[]) => a.map((value, i) => Number(value !== 0 && b[i] !== 0))
   it.each([
@@ -42,22 +40,14 @@ describe('rates', () => {
   })
 })
 
-const folder = process.env.VOXGRAD_PEER_DATA ? path.join(process.env.VOXGRAD_PEER_DATA, 'augmentation') : ''
-const available = folder !== '' && existsSync(path.join(folder, 'default.npz'))
-if (!available)
-  console.log('skipped: distributions against nnU-Net need VOXGRAD_PEER_DATA with augmentation/default.npz')
+const peer = openPeerChain('default')
 
-describe.skipIf(!available)('distributions against nnU-Net', () => {
-  const peer = available ? (readNpz(path.join(folder, 'default.npz')) as Record<string, NativeTensor>) : {}
-  const fixture = available ? (readNpz(path.join(folder, 'fixture_default.npz')) as Record<string, NativeTensor>) : {}
-  const report = available ? JSON.parse(readFileSync(path.join(folder, 'default.json'), 'utf8')) : {}
-  const values = (key: string) => Array.from(peer[key]?.data ?? [], Number)
-
+describe.skipIf(!peer.available)('distributions against nnU-Net', () => {
   it.each([
     ['00_SpatialTransform/SpatialTransform.angle0', () => acting(draws.angles[0])],
     ['00_SpatialTransform/SpatialTransform.angle1', () => acting(draws.angles[1])],
     ['00_SpatialTransform/SpatialTransform.angle2', () => acting(draws.angles[2])],
-    ['00_SpatialTransform/SpatialTransform.scale0', () => draws.scale.filter((scale) => scale !== 1)],
+    ['00_SpatialTransform/SpatialTransform.scale0', () => (draws.scales[0] ?? []).filter((scale) => scale !== 1)],
     ['01_GaussianNoiseTransform/GaussianNoiseTransform.sigmas', () => acting(draws.noise)],
     ['02_GaussianBlurTransform/GaussianBlurTransform.sigmas', () => acting(both((c) => c.sigmas.flat()))],
     [
@@ -73,70 +63,10 @@ describe.skipIf(!available)('distributions against nnU-Net', () => {
     ['07_GammaTransform/GammaTransform.gamma', () => acting(both((c) => c.gamma))],
   ])('%s', (key, ours) => {
     // nnU-Net records a synchronized scale once per axis.
-    const theirs = values(key).filter((_, i) => !key.endsWith('.scales') || i % 3 === 0)
+    const theirs = peer.values(key).filter((_, i) => !key.endsWith('.scales') || i % 3 === 0)
     expect(theirs.length).toBeGreaterThan(100)
     expect(kolmogorovSmirnov(ours(), theirs)).toBeGreaterThan(1e-4)
   })
-
-  const patch = report.patch_size as number[]
-  const image = fixture.image as NativeTensor
-  const wholeSegmentation = fixture.seg as NativeTensor
-  const segmentation = { data: wholeSegmentation?.data, shape: wholeSegmentation?.shape.slice(1) } as NativeTensor
-
-  /** Mean, standard deviation, minimum and maximum of every channel. */
-  function channelStatistics({ data, shape }: NativeTensor): number[] {
-    const size = data.length / (shape[0] as number)
-    const result: number[] = []
-    for (let c = 0; c < (shape[0] as number); c++) {
-      const channel = Float64Array.from((data as Float32Array).subarray(c * size, (c + 1) * size))
-      const mean = channel.reduce((sum, x) => sum + x, 0) / size
-      const variance = channel.reduce((sum, x) => sum + (x - mean) ** 2, 0) / size
-      const low = channel.reduce((a, b) => Math.min(a, b))
-      result.push(
-        mean,
-        Math.sqrt(variance),
-        low,
-        channel.reduce((a, b) => Math.max(a, b)),
-      )
-    }
-    return result
-  }
-
-  /** `count` runs of the chain; with only the changed ones where asked for. */
-  function run(
-    config: AugmentationConfig,
-    count: number,
-    changedOnly: boolean,
-  ): { image: number[]; labels: number[] }[] {
-    const [untouched] = callOp('spatial', [image, segmentation, true, false, [0, 0, 0], 1, patch]) as [NativeTensor]
-    const results = []
-    for (let step = 0; step < count; step++) {
-      const [x, y] = callOp('augment', [image, segmentation, flatten(config), patch, 3, step, 0]) as [
-        NativeTensor,
-        NativeTensor,
-      ]
-      if (changedOnly && x.data.every((value, i) => value === untouched.data[i])) continue
-      const counts = [0, 0, 0, 0]
-      for (const label of y.data) counts[Number(label) + 1] = (counts[Number(label) + 1] ?? 0) + 1
-      const shares = counts.map((count) => count / y.data.length)
-      results.push({ image: channelStatistics(x), labels: shares })
-    }
-    return results
-  }
-
-  // What a transform keeps up to rounding must count as equal.
-  const rounded = (value: number) => Math.round(value * 1e4) / 1e4
-
-  function compare(key: string, width: number, ours: number[][]) {
-    const theirs = values(key).map(rounded)
-    for (let column = 0; column < width; column++) {
-      const p = kolmogorovSmirnov(
-        ours.map((row) => rounded(row[column] as number)),
-        theirs.filter((_, i) => i % width === column),
-      )
-      expect(p, `${key}, column ${column}`).toBeGreaterThan(1e-4)
-    }
-  }
 
   const alone: [string, Partial<AugmentationConfig>][] = [
     ['00_SpatialTransform', { rotationProbability: 0.2, scalingProbability: 0.2 }],
@@ -149,8 +79,8 @@ describe.skipIf(!available)('distributions against nnU-Net', () => {
     ['07_GammaTransform', { gammaProbability: 1 }],
   ]
   it.each(alone)('%s: image statistics', (name, change) => {
-    const ours = run({ ...nothing, ...change }, 300, true)
-    compare(
+    const ours = peer.run(only(defaultConfig, change), 300, true)
+    peer.compare(
       `${name}/statistics_when_changed`,
       8,
       ours.map((result) => result.image),
@@ -158,13 +88,13 @@ describe.skipIf(!available)('distributions against nnU-Net', () => {
   })
 
   it('the whole chain: image statistics and label shares', () => {
-    const ours = run(defaultConfig, 700, false)
-    compare(
+    const ours = peer.run(defaultConfig, 700, false)
+    peer.compare(
       'chain/statistics',
       8,
       ours.map((result) => result.image),
     )
-    compare(
+    peer.compare(
       'chain/label_shares',
       4,
       ours.map((result) => result.labels),

@@ -31,7 +31,7 @@ test('each fault says where, what was expected and what was found', () => {
     'optimizer.initialLr: expected a number above 0, found "abc"',
     'optimizer.momentum: expected a number of at least 0 and below 1, found 2',
     'optimizer.nesterov: expected true or false, found "yes"',
-    'augmentation.preset: expected one of default, none, no-mirroring, found "strong"',
+    'augmentation.preset: expected one of default, none, no-mirroring, da5, found "strong"',
     'checkpoint.everyEpochs: expected a whole number above 0, found 1.5',
   ])
 })
@@ -46,6 +46,20 @@ test('unknown keys get the nearest one, or all where none is near', () => {
 
 test('epochs and steps exclude each other', () => {
   expect(faultsOf({ budget: { epochs: 3, steps: 4 } })).toEqual(['budget: epochs and steps exclude each other'])
+})
+
+test('faults of the augmentation are found behind its presets', () => {
+  expect(
+    faultsOf({ augmentation: { preset: 'da5', blurProbability: 2, medianFilterSize: [7, 2], gamaRange: [1, 2] } }),
+  ).toEqual([
+    'augmentation.blurProbability: expected a number of at least 0 and of at most 1, found 2',
+    'augmentation.medianFilterSize: expected [low, high] with low <= high',
+    'augmentation.gamaRange: there is no such option, did you mean gammaRange?',
+  ])
+  expect(faultsOf({ augmentation: { preset: 'da5', blurProbability: 0.95 } })).toEqual([
+    'augmentation: blurProbability and medianFilterProbability exclude each other and may sum to 1 at most',
+  ])
+  expect(faultsOf({ augmentation: { preset: 'default', blurProbability: 0.95 } })).toEqual([])
 })
 
 test('nearest finds typing errors and nothing far away', () => {

@@ -1,6 +1,7 @@
 // The engine's numbers from plans: against nnU-Net's own rules (goldens) and its documented examples.
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { type AugmentationPreset, augmentationPresets, smallestZoom } from '../../src/config/augmentation-presets.js'
 import {
   deepSupervisionWeights,
   initialPatchSize,
@@ -16,6 +17,7 @@ interface SpatialGolden {
   rotation: [number, number]
   dummy2d: boolean
   initial: number[]
+  initial_da5: number[]
   mirror: number[]
 }
 const goldens = JSON.parse(readFileSync(new URL('../goldens/training_rules.json', import.meta.url), 'utf8')) as {
@@ -29,7 +31,10 @@ test.each(goldens.spatial)('rotation, dummy 2D, mirroring and patch to cut of $p
   expect(rules.mirrorAxes).toEqual(golden.mirror)
   expect(rules.rotationRange[0]).toBeCloseTo(golden.rotation[0], 12)
   expect(rules.rotationRange[1]).toBeCloseTo(golden.rotation[1], 12)
-  expect(initialPatchSize(golden.patch, rules.rotationRange, rules.dummy2d)).toEqual(golden.initial)
+  const initial = (preset: AugmentationPreset) =>
+    initialPatchSize(golden.patch, rules.rotationRange, rules.dummy2d, smallestZoom(preset))
+  expect(initial('default')).toEqual(golden.initial)
+  expect(initial('da5')).toEqual(golden.initial_da5)
 })
 
 test.each(goldens.deep_supervision)('deep-supervision weights of %j', (...golden) => {
@@ -78,6 +83,49 @@ test('without augmentation nothing more than the patch is cut, and nothing is mi
   const config = resolveTrainerConfig(configuration, dataset, options({ augmentation: { preset: 'none' } }))
   expect(config.initialPatchSize).toEqual(configuration.patch_size)
   expect(config.augmentation).toMatchObject({ enabled: false, mirrorAxes: [] })
+})
+
+test('the preset da5 has its own numbers, cuts more, and mirrors', () => {
+  const config = resolveTrainerConfig(configuration, dataset, options({ augmentation: { preset: 'da5' } }))
+  expect(config.initialPatchSize).toEqual([89, 97, 78])
+  const { rotationRange, ...augmentation } = config.augmentation
+  expect(augmentation).toEqual({
+    ...augmentationPresets.da5,
+    enabled: true,
+    dummy2d: false,
+    mirrorAxes: [0, 1, 2],
+    maskImage: [false],
+  })
+  expect(rotationRange[1]).toBeCloseTo(Math.PI / 6, 12)
+})
+
+test.each([
+  [
+    'default',
+    { gammaProbability: 0.3, contrastRange: [0.75, 1.25], blankRectangleProbability: 0, scalingPerAxis: false },
+  ],
+  ['da5', { gammaProbability: 0, contrastRange: [0.5, 2], blankRectangleProbability: 0.4, scalingPerAxis: true }],
+] as const)('numbers that are given win over those of the preset %s', (preset, numbers) => {
+  const resolve = (given: object) =>
+    resolveTrainerConfig(configuration, dataset, options({ augmentation: { preset, ...given } })).augmentation
+  const plain = resolve({})
+  expect(plain).toMatchObject(numbers)
+  const given = { gammaProbability: 0.7, sharpeningStrength: [0.2, 0.3], scalingPerAxis: undefined }
+  expect(resolve(given)).toEqual({ ...plain, gammaProbability: 0.7, sharpeningStrength: [0.2, 0.3] })
+  expect(resolve({ rotationDegrees: [-90, 0] }).rotationRange[0]).toBeCloseTo(-Math.PI / 2, 12)
+})
+
+test('stored options hold every number, so that they mean the same whatever a preset is later', () => {
+  const stored = options({ augmentation: { preset: 'da5', blurSigma: [0.1, 0.2] } })
+  expect(stored.augmentation).toEqual({ preset: 'da5', ...augmentationPresets.da5, blurSigma: [0.1, 0.2] })
+  expect(trainOptionsSchema.parse(JSON.parse(JSON.stringify(stored)))).toEqual(stored)
+})
+
+test('a patch that is too thin for da5 is refused', () => {
+  const thin = { ...configuration, patch_size: [5, 40, 40] }
+  const resolve = (preset: string) => resolveTrainerConfig(thin, dataset, options({ augmentation: { preset } }))
+  expect(() => resolve('da5')).toThrow(/at least 6 voxels along every axis, found 5 .*5, 40, 40/)
+  expect(resolve('default').augmentation.dummy2d).toBe(true)
 })
 
 test('a network that the engine does not have is refused with every fault', () => {

@@ -9,13 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
+from batchgeneratorsv2.transforms.intensity.brightness import (
+    BrightnessAdditiveTransform,
+    MultiplicativeBrightnessTransform,
+)
 from batchgeneratorsv2.transforms.intensity.contrast import ContrastTransform
 from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
+from batchgeneratorsv2.transforms.local.brightness_gradient import BrightnessGradientAdditiveTransform
+from batchgeneratorsv2.transforms.local.local_gamma import LocalGammaTransform
+from batchgeneratorsv2.transforms.noise.blank_rectangle import BlankRectangleTransform
 from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
+from batchgeneratorsv2.transforms.noise.median_filter import MedianFilterTransform
+from batchgeneratorsv2.transforms.noise.sharpen import SharpeningTransform
 from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+from batchgeneratorsv2.transforms.spatial.rot90 import Rot90Transform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+from batchgeneratorsv2.transforms.spatial.transpose import TransposeAxesTransform
 from batchgeneratorsv2.transforms.utils.nnunet_masking import MaskImageTransform
 from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, Convert3DTo2DTransform
 from batchgeneratorsv2.transforms.utils.remove_label import RemoveLabelTransform
@@ -60,6 +70,8 @@ def add(name, op, inputs, arguments, outputs):
 
 
 def spatial(name, initial, patch, angles=None, scale=None, labels=(-1, 0, 1, 2, 3), dummy2d=False):
+    """scale: one number, or one per axis that the transform acts on."""
+    per_axis = isinstance(scale, tuple)
     image, segmentation = sample(initial, labels=labels)
     spatial_patch = patch[1:] if dummy2d else patch
     in_plane = dummy2d or len(patch) == 2
@@ -70,8 +82,8 @@ def spatial(name, initial, patch, angles=None, scale=None, labels=(-1, 0, 1, 2, 
         p_rotation=0 if angles is None else 1,
         rotation=lambda image, dim: angles[0] if in_plane else angles[dim],
         p_scaling=0 if scale is None else 1,
-        scaling=lambda image, dim: scale,
-        p_synchronize_scaling_across_axes=1,
+        scaling=lambda image, dim: scale[dim] if per_axis else scale,
+        p_synchronize_scaling_across_axes=0 if per_axis else 1,
         bg_style_seg_sampling=False,
         border_mode_seg="constant",
         padding_value_seg=-1,
@@ -83,11 +95,12 @@ def spatial(name, initial, patch, angles=None, scale=None, labels=(-1, 0, 1, 2, 
     if dummy2d:
         data = Convert2DTo3DTransform()(**data)
     identity = angles is None and scale is None
+    scales = [1, *scale][-3:] if per_axis else [1 if scale is None else scale] * 3
     add(
         name,
         "spatial",
         {"image": image, "segmentation": segmentation},
-        [identity, dummy2d, list(angles or [0, 0, 0]), 1 if scale is None else scale, list(patch)],
+        [identity, dummy2d, list(angles or [0, 0, 0]), scales, list(patch)],
         {"image_out": data["image"].numpy(), "segmentation_out": data["segmentation"][0].numpy()},
     )
 
@@ -115,9 +128,10 @@ def intensity(name, op, image, channel, arguments, transform, parameters):
     add(name, op, {"image": image}, [channel, *arguments], {"image_out": changed.numpy()})
 
 
+samples = {}
 shapes = {"": (8, 10, 6), "_odd": (7, 9, 5), "_2d": (13, 10)}
 for suffix, shape in shapes.items():
-    image, segmentation = sample(shape)
+    image, segmentation = samples[suffix] = sample(shape)
     for index, sigmas in enumerate([(0.5, 0.75, 0.95), (0.5833, 0.5834, 0.9167), (1.0, 0.9166, 0.5)]):
         sigmas = sigmas[: len(shape)]
         intensity(
@@ -145,7 +159,7 @@ for suffix, shape in shapes.items():
             "contrast_",
             image,
             1,
-            [factor],
+            [factor, True],
             ContrastTransform((0.75, 1.25), True, False),
             {**one, "multipliers": torch.tensor([factor])},
         )
@@ -232,7 +246,7 @@ intensity(
     "contrast_",
     constant,
     0,
-    [1.2],
+    [1.2, True],
     ContrastTransform((0.75, 1.25), True, False),
     {"apply_to_channel": torch.tensor([0]), "multipliers": torch.tensor([1.2])},
 )
@@ -271,6 +285,77 @@ def noise(name, shape, deviation, seed, step, index):
 
 noise("noise", (2, 8, 10, 6), 0.1, 1234567890123, 250, 3)
 noise("noise_2d", (1, 13, 9), 0.05, 0, 2**33 + 5, 65535)
+
+# What DA5 has beyond the default chain.
+spatial("spatial_per_axis", (20, 22, 18), (12, 14, 10), (0.3, 0.0, 0.4), (0.8, 1.3, 1.1))
+spatial("spatial_2d_per_axis", (30, 25), (17, 14), (0.7,), (0.75, 1.4))
+spatial("spatial_dummy2d_per_axis", (4, 30, 26), (4, 17, 14), (-1.1,), (1.2, 0.9), dummy2d=True)
+# Odd differences of the extents would put every position halfway, where rounding decides about labels.
+spatial("spatial_rotated_by_nothing", (18, 19, 14), (12, 13, 10), (0.0, 0.0, 0.0))
+
+for suffix, (image, segmentation) in samples.items():
+    shape = segmentation.shape
+    second = [False, True]  # only channel 1 is changed
+    for size in (2, 3, 4, 5, 7):
+        parameters = {"filter_sizes": [0, size], "apply_channel": second}
+        intensity(f"median{suffix}_{size}", "median_filter_", image, 1, [size], MedianFilterTransform(size), parameters)
+    for sigma in (0.3, 1.25, 1.5):
+        parameters = {"apply_to_channel": torch.tensor(second), "sigmas": [[sigma] * len(shape)]}
+        transform = GaussianBlurTransform((0.3, 1.5), synchronize_axes=True)
+        intensity(f"blur{suffix}_{sigma}", "gaussian_blur_", image, 1, [[sigma] * len(shape)], transform, parameters)
+    parameters = {"apply_to_channel": torch.tensor([1]), "shift": torch.tensor([0, -0.7])}
+    transform = BrightnessAdditiveTransform(0, 0.5, False)
+    intensity(f"additive{suffix}", "additive_brightness_", image, 1, [-0.7], transform, parameters)
+    for factor in (0.5, 1.9):
+        parameters = {"apply_to_channel": torch.tensor([1]), "multipliers": torch.tensor([factor])}
+        for clamp in (True, False):
+            name = f"contrast{suffix}_{factor}{'' if clamp else '_unclamped'}"
+            transform = ContrastTransform((0.5, 2), clamp, False)
+            intensity(name, "contrast_", image, 1, [factor, clamp], transform, parameters)
+    start, extent = [1, 2, 0][: len(shape)], [2, 3, 4][: len(shape)]
+    box = (start, [s + e for s, e in zip(start, extent)])
+    parameters = {"apply_channel": second, "rectangles": [[], [box]]}
+    transform = BlankRectangleTransform(1, torch.mean, 1)
+    intensity(f"rectangle{suffix}", "blank_rectangle_", image, 1, [start, extent], transform, parameters)
+    for index, (center, width) in enumerate([((3.0, -2.5, 7.9), (1.1, 5.0, 2.5)), ((4.2, 3.3, 2.2), (7.5, 2.0, 3.0))]):
+        center, width = list(center[: len(shape)]), list(width[: len(shape)])
+        bump = {
+            "scale": lambda extents, axis: width[axis],
+            "loc": lambda extents, axis: center[axis] / extents[axis],
+            "same_for_all_channels": False,
+        }
+        strength, exponent = [-4.5, 2.0][index], [0.05, 3.5][index]
+        transform = BrightnessGradientAdditiveTransform(max_strength=strength, mean_centered=False, **bump)
+        parameters = transform.get_parameters(torch.from_numpy(image))
+        parameters["kernels"][0] = None
+        name, rest = f"gradient{suffix}_{index}", [strength, center, width]
+        intensity(name, "brightness_gradient_", image, 1, rest, transform, parameters)
+        transform = LocalGammaTransform(gamma=exponent, **bump)
+        parameters = transform.get_parameters(torch.from_numpy(image))
+        parameters["kernels"][0] = None
+        name, rest = f"local_gamma{suffix}_{index}", [exponent, center, width]
+        intensity(name, "local_gamma_", image, 1, rest, transform, parameters)
+    parameters = {"strengths": [0, 0.8], "clamp_intensities": [False, False], "apply_channel": second}
+    intensity(f"sharpening{suffix}", "sharpening_", image, 1, [0.8], SharpeningTransform((0.1, 1.0)), parameters)
+
+
+def exchange(name, op, image, segmentation, arguments, transform, parameters):
+    image_out = transform._apply_to_image(torch.from_numpy(image), **parameters).numpy()
+    segmentation_out = transform._apply_to_segmentation(torch.from_numpy(segmentation)[None], **parameters)[0].numpy()
+    inputs = {"image": image, "segmentation": segmentation}
+    add(name, op, inputs, arguments, {"image_out": image_out, "segmentation_out": segmentation_out})
+
+
+for suffix, shape, plane in (("", (6, 6, 6), (0, 2)), ("_2d", (7, 7), (0, 1))):
+    image, segmentation = sample(shape)
+    for turns in (1, 2, 3):
+        parameters = {"num_rot_per_combination": [turns], "axis_combinations": [[axis + 1 for axis in plane]]}
+        arguments = [turns, list(plane)]
+        exchange(f"turn{suffix}_{turns}", "quarter_turn", image, segmentation, arguments, Rot90Transform(1), parameters)
+    order = [2, 0, 1] if len(shape) == 3 else [1, 0]
+    parameters = {"axis_order": [0, *[axis + 1 for axis in order]]}
+    transform = TransposeAxesTransform(set(order))
+    exchange(f"transpose{suffix}", "transpose", image, segmentation, [order], transform, parameters)
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "augment")
 out.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from nnunetv2.evaluation.evaluate_predictions import compute_metrics_on_folder
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerDA5 import nnUNetTrainerDA5
 
 PATCHES = [[40, 56, 40], [128, 128, 128], [80, 192, 160], [16, 320, 320], [20, 61, 61], [28, 256, 224], [56, 40],
            [56, 32], [512, 512], [320, 200], [64, 64, 64], [32, 40, 96]]
@@ -23,8 +24,10 @@ def spatial(patch):
     trainer = SimpleNamespace(configuration_manager=SimpleNamespace(patch_size=patch),
                               print_to_log_file=lambda *a, **k: None)
     rotation, dummy2d, initial, axes = nnUNetTrainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size(trainer)
+    da5 = nnUNetTrainerDA5.configure_rotation_dummyDA_mirroring_and_inital_patch_size(trainer)
+    assert (rotation, dummy2d, axes) == (da5[0], da5[1], da5[3])
     return {"patch": patch, "rotation": list(map(float, rotation)), "dummy2d": bool(dummy2d),
-            "initial": [int(v) for v in initial], "mirror": list(axes)}
+            "initial": [int(v) for v in initial], "initial_da5": [int(v) for v in da5[2]], "mirror": list(axes)}
 
 
 def deep_supervision(outputs):
