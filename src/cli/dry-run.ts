@@ -20,10 +20,17 @@ export async function showDryRun(options: TrainOptions, { view, json, folders }:
   const { name } = findDataset(folders, options.dataset)
   const budget = resolveBudget(options.budget)
   const schedule = resolveSchedule(options, budget)
+  const epochs = Math.ceil(budget.totalSteps / budget.stepsPerEpoch)
   const sentence = budgetSentence(budget, schedule)
   const engine = await engineConfig(options, path.join(folders.preprocessed, name))
   const learningRates = { first: learningRate(schedule, 0), last: learningRate(schedule, budget.totalSteps - 1) }
-  json?.write({ type: 'dry_run', options, engine, budget: { ...budget, sentence }, learningRate: learningRates })
+  json?.write({
+    type: 'dry_run',
+    options,
+    engine,
+    budget: { ...budget, epochs, sentence },
+    learningRate: learningRates,
+  })
   view.message(`# Options\n${toYaml(options)}`)
   view.message(
     engine

@@ -6,6 +6,7 @@ import { VoxgradError } from '../errors.js'
 import type { NativeTrainer } from '../native/binding.js'
 import { native } from '../native/load.js'
 import { formatFixed } from '../report/format.js'
+import { advise, trainingOf } from './advice.js'
 import { budgetSentence, remainingSteps, totalEpochs } from './budget.js'
 import { readCandidates } from './candidates.js'
 import {
@@ -17,7 +18,7 @@ import {
   readCheckpointEntries,
 } from './checkpoint.js'
 import { readValidation, runEndValidation, wantedValidations } from './end-validation.js'
-import type { EpochLine, RunResult, StopReason } from './events.js'
+import type { EpochCurve, EpochLine, RunResult, StopReason } from './events.js'
 import type { JobContext } from './job.js'
 import { Journal } from './journal.js'
 import { afterReload, type NonFiniteState, nonFiniteDecision } from './non-finite.js'
@@ -371,6 +372,15 @@ class TrainingRun {
       await rm(path.join(this.folder.validation(name), 'summary.json'), { force: true })
     }
     await this.journal.log('Training done.')
+    await this.adviseOnLongerTraining()
+  }
+
+  private async adviseOnLongerTraining(): Promise<void> {
+    const curve = (await this.folder.readMetrics()).filter((line): line is EpochCurve => line.type === 'epoch')
+    const advice = advise(curve, trainingOf(this.setup.options, true))
+    if (advice.verdict === 'too_few') return
+    await this.journal.metric({ type: 'advice', text: advice.lines.join('\n') })
+    await this.journal.log(...advice.lines)
   }
 
   private async validate(): Promise<RunResult> {
