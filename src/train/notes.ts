@@ -22,7 +22,7 @@ const heldDice = 0.005
  */
 export function noteRisingValLoss({ val_losses, ema_fg_dice }: Logging): Note | null {
   const losses = movingMean(val_losses, smoothingEpochs)
-  const lowest = losses.indexOf(Math.min(...losses))
+  const lowest = losses.lastIndexOf(Math.min(...losses))
   const now = losses.length - 1
   if (lowest < 0 || now - lowest < risingEpochs) return null
   const [lowestLoss, loss] = [losses[lowest] as number, losses[now] as number]
