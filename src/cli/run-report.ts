@@ -19,7 +19,6 @@ export class RunReport {
   readonly #context: Pick<Context, 'view' | 'json'>
   readonly #now: () => number
   readonly #pace = new Pace()
-  #folder = ''
   #secondsLeft: number | null = null
   /** An epoch waits for the events after it, one of which may say that it is the best so far. */
   #waiting: EpochLine | undefined
@@ -51,7 +50,6 @@ export class RunReport {
         if (event.total > 0 && event.done >= event.total) view.close()
         break
       case 'run_started':
-        this.#folder = event.folder
         this.#showStart(event)
         break
       case 'progress':
@@ -163,7 +161,11 @@ export class RunReport {
 
   #showEnd(result: RunResult): void {
     const { view } = this.#context
-    const folder = result.folder || this.#folder
+    const { folder } = result
+    if (folder === '') {
+      view.message('Stopped before the run was begun; there is nothing to resume.')
+      return
+    }
     if (result.status === 'stopped') {
       view.message(`The run is saved at step ${result.step}. Go on with: voxgrad resume ${folder}`)
       return

@@ -4,6 +4,18 @@ import type { View } from '../report/view.js'
 /** The same signal twice within this time counts once: terminals and schedulers often send both to a group. */
 const sameSignalMs = 1000
 
+const signals = ['SIGINT', 'SIGTERM', 'SIGUSR1', 'SIGHUP', 'SIGPIPE'] as const
+
+let held: NodeJS.Signals | undefined
+const hold = (signal: NodeJS.Signals) => {
+  held ??= signal
+}
+
+/** Remembers a signal until stopOnSignals is called, which then acts on it. */
+export function holdSignals(): void {
+  for (const signal of signals) process.on(signal, hold)
+}
+
 /** Work was ended by a signal before it was complete. */
 export class Interrupted extends Error {
   constructor() {
@@ -34,8 +46,12 @@ export function stopOnSignals(stop: () => void, view: View, deed: string): () =>
       process.exit(130)
     }
   }
-  const signals = ['SIGINT', 'SIGTERM', 'SIGUSR1', 'SIGHUP', 'SIGPIPE'] as const
-  for (const signal of signals) process.on(signal, listener)
+  for (const signal of signals) {
+    process.on(signal, listener)
+    process.off(signal, hold)
+  }
+  if (held) listener(held)
+  held = undefined
   return () => {
     for (const signal of signals) process.off(signal, listener)
   }

@@ -97,8 +97,8 @@ export interface CheckpointEvent {
   file: string
   epoch: number
   step: number
-  /** Training stood still while its state was copied; the file was written beside it. */
-  capture_ms: number
+  /** Training stood still while its state was copied (and an earlier file finished); this file was written beside it. */
+  stall_ms: number
   write_ms: number
 }
 
@@ -203,6 +203,7 @@ export type RunEvent =
 export interface RunResult {
   status: 'finished' | 'stopped'
   reason: StopReason
+  /** The run folder; empty where the run was stopped before it was begun. */
   folder: string
   /** Epochs and optimizer steps done. */
   epochs: number

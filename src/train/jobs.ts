@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { rmdir } from 'node:fs/promises'
 import path from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { findDataset, resolveFolders } from '../config/folders.js'
 import {
   type CheckpointName,
@@ -62,11 +63,12 @@ export function train(input: TrainInput, { restartedBecause, ...jobOptions }: Jo
             `${folder.folder} already holds a run. Go on with it by \`voxgrad resume ${folder.folder}\` or by --continue, or choose another folder with --run.`,
           )
         }
+        await noteOtherBudget(folder, options, context)
         const resumed = { run: folder.folder, from: 'newest', budget: {}, folders: options.folders } as const
         return resumeRun(folder, resumed, context, restartedBecause)
       }
       const isPrepared = await ensurePrepared(options, context)
-      if (!isPrepared) return stoppedBeforeStart(folder, context)
+      if (!isPrepared) return stoppedBeforeStart(context)
       const setup = await readSetup(options)
       await writeModelFiles(setup, folder.modelFolder)
       const record = newRecord(setup)
@@ -88,6 +90,16 @@ export function resume(input: ResumeInput, { restartedBecause, ...jobOptions }: 
     if (!folder.holdsRun()) await folder.readRecord()
     return withLock(folder, () => resumeRun(folder, options, context, restartedBecause))
   }, jobOptions)
+}
+
+/** A run that is continued keeps its budget; who asked for another one is told how to get it. */
+async function noteOtherBudget(folder: RunFolder, wanted: TrainOptions, { emit }: JobContext): Promise<void> {
+  const { options: stored } = await readRunOptions(folder, { folders: wanted.folders })
+  const [asked, kept] = [resolveBudget(wanted.budget), resolveBudget(stored.budget)]
+  if (isDeepStrictEqual(asked, kept)) return
+  const total = `${kept.totalSteps} steps, ${kept.stepsPerEpoch} an epoch`
+  const text = `The run goes on with its own budget (${total}), not with the one given here; change it by \`voxgrad resume ${folder.folder}\`.`
+  emit({ type: 'log', text })
 }
 
 async function withLock<Result>({ folder }: RunFolder, deed: () => Promise<Result>): Promise<Result> {
@@ -206,8 +218,8 @@ function requireCheckpoint(folder: RunFolder, name: CheckpointName): void {
   )
 }
 
-function stoppedBeforeStart({ folder }: RunFolder, { emit }: JobContext): RunResult {
-  const result: RunResult = { status: 'stopped', reason: 'signal', folder, epochs: 0, step: 0, validations: [] }
+function stoppedBeforeStart({ emit }: JobContext): RunResult {
+  const result: RunResult = { status: 'stopped', reason: 'signal', folder: '', epochs: 0, step: 0, validations: [] }
   emit({ type: 'run_finished', result })
   return result
 }

@@ -40,17 +40,17 @@ export class CheckpointSaver {
     names: readonly CheckpointName[],
     { entries, learningRate, epoch, step }: CheckpointContent,
   ): Promise<void> {
-    await this.settle()
     const begin = performance.now()
+    await this.settle()
     const captured = await this.trainer.captureCheckpoint({ entries, learningRate })
-    const capture_ms = performance.now() - begin
+    const stall_ms = performance.now() - begin
     this.#writing = (async () => {
       for (const name of names) {
         const start = performance.now()
         const file = this.folder.checkpoint(name)
         await native().writeCheckpoint(file, captured)
         const write_ms = performance.now() - start
-        await this.onSaved({ type: 'checkpoint', file: path.basename(file), epoch, step, capture_ms, write_ms })
+        await this.onSaved({ type: 'checkpoint', file: path.basename(file), epoch, step, stall_ms, write_ms })
       }
     })().catch(async (error: unknown) => {
       if (error instanceof VoxgradError && error.code === 'ERR_DISK') await this.onFailed(error)

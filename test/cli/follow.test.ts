@@ -67,7 +67,7 @@ const events: RunEvent[] = [
   started,
   progress,
   epoch(0),
-  { type: 'checkpoint', file: 'checkpoint_best.pth', epoch: 0, step: 10, capture_ms: 1, write_ms: 9 },
+  { type: 'checkpoint', file: 'checkpoint_best.pth', epoch: 0, step: 10, stall_ms: 1, write_ms: 9 },
   { type: 'new_best', epoch: 0, step: 10, metric: 'ema_fg_dice', value: 0.7 },
   epoch(1),
   {

@@ -63,7 +63,7 @@ test('lines after the checkpoint go, also those of an epoch whose validation was
     { type: 'new_best', epoch: 0, step: 10, metric: 'ema_fg_dice', value: 0.5 },
     { type: 'warning', text: 'slow disk' },
     { ...line, epoch: 1, step: 20 },
-    { type: 'checkpoint', file: 'checkpoint_latest.pth', epoch: 2, step: 24, capture_ms: 1, write_ms: 9 },
+    { type: 'checkpoint', file: 'checkpoint_latest.pth', epoch: 2, step: 24, stall_ms: 1, write_ms: 9 },
     { ...line, epoch: 2, step: 30 },
   ]
   const types = (from: { epoch: number; step: number }) => metricsUntil(lines, from).map(({ type }) => type)

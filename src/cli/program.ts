@@ -1,0 +1,57 @@
+// The command line: the verbs, wrong usage, and every way to end.
+import { Command, CommanderError } from 'commander'
+import { version } from '../version.js'
+import { addAdvise } from './advise.js'
+import { reportFailure, reportUsage } from './context.js'
+import { addDoctor } from './doctor.js'
+import { addImport } from './import.js'
+import { addPlan } from './plan.js'
+import { addPredict } from './predict.js'
+import { addPreprocess } from './preprocess.js'
+import { addResume } from './resume.js'
+import { addRuns, addStatus, addStop } from './status.js'
+import { addTrain } from './train.js'
+import { addValidate } from './validate.js'
+
+const program = new Command('voxgrad')
+  .description('Trains nnU-Net segmentation networks: raw images to a validated model, without Python at run time.')
+  .version(version, '-V, --version', 'Print the version.')
+  .helpOption('-h, --help', 'Print this help; `voxgrad VERB --help` explains a verb.')
+  .helpCommand('help [VERB]', 'Print the help of a verb.')
+  .showHelpAfterError('(`--help` lists what there is.)')
+  .exitOverride()
+  .addHelpText(
+    'after',
+    `
+The way from images to a model:
+  voxgrad doctor
+  voxgrad import ./Task04_Hippocampus --id 4
+  voxgrad plan 4
+  voxgrad preprocess 4 -c 3d_fullres
+  voxgrad train 4 3d_fullres 0
+  voxgrad predict -i images -o predictions --run RUN
+
+Exit codes: 0 done; 2 wrong usage, configuration or data; 70 a fault of voxgrad, or training that is no longer finite;
+74 disk; 75 stopped early and resumable; 130 ended at once by a second Ctrl-C.`,
+  )
+
+const verbs = [
+  [addDoctor, addImport, addPlan, addPreprocess, addTrain, addResume],
+  [addStatus, addStop, addRuns, addAdvise, addValidate, addPredict],
+]
+for (const add of verbs.flat()) add(program)
+
+// A reader that goes away (`| head`) is no fault. A run in progress hears of it in follow.ts and saves first.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  if (process.listenerCount('SIGPIPE') === 0) process.exit()
+  process.emit('SIGPIPE', 'SIGPIPE')
+})
+
+const json = process.argv.includes('--json')
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (!(error instanceof CommanderError)) process.exitCode = reportFailure(error, json)
+  else if (error.exitCode !== 0) process.exitCode = reportUsage(error.message.replace(/^error: /, ''), json)
+}
