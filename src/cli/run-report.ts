@@ -78,6 +78,7 @@ export class RunReport {
         view.message(`${event.cases} case${event.cases === 1 ? '' : 's'} predicted into ${event.output}`)
         break
       case 'resume':
+      case 'annealing':
       case 'advice':
       case 'log':
         view.message(event.text)

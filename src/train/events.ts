@@ -157,6 +157,15 @@ export interface WarningEvent {
   text: string
 }
 
+/** A plateau was met: the learning rate goes down to 0 in so many steps, then training ends. */
+export interface AnnealingEvent {
+  type: 'annealing'
+  epoch: number
+  step: number
+  steps: number
+  text: string
+}
+
 /** What longer training would bring, at the end of a run. */
 export interface AdviceEvent {
   type: 'advice'
@@ -195,6 +204,7 @@ export type RunEvent =
   | ValidationFinishedEvent
   | PredictionFinishedEvent
   | WarningEvent
+  | AnnealingEvent
   | AdviceEvent
   | LogEvent
   | StopEvent

@@ -65,7 +65,7 @@ export interface PolicyRules {
 export type Action =
   | { type: 'save'; checkpoint: 'latest' | 'best' }
   /** The next steps bring the rate down to 0, then training ends. */
-  | { type: 'anneal'; text: string }
+  | { type: 'anneal'; steps: number; text: string }
   | { type: 'stop_early'; text: string }
 
 const emptyEpoch: PartialEpoch = {
@@ -229,6 +229,7 @@ function earlyStop(state: PolicyState, trainLoss: number, rules: PolicyRules): S
     changes: { annealing: { from: state.step, steps } },
     action: {
       type: 'anneal',
+      steps,
       text: `${text}. The learning rate now goes down to 0 in ${steps} steps, then training ends.`,
     },
   }

@@ -37,7 +37,10 @@ export interface RunRecord {
 
 /** A line of metrics.jsonl: epoch lines, and the events that explain a curve. */
 export type MetricsLine =
-  | Extract<RunEvent, { type: 'epoch' | 'checkpoint' | 'new_best' | 'resume' | 'warning' | 'advice' | 'stop' }>
+  | Extract<
+      RunEvent,
+      { type: 'epoch' | 'checkpoint' | 'new_best' | 'resume' | 'warning' | 'annealing' | 'advice' | 'stop' }
+    >
   | EpochCurve
 
 /** Newest training first. */

@@ -63,7 +63,7 @@ export async function executeRun(
     const trainer = await native().createTrainer(setup.trainerConfig)
     try {
       const run = new TrainingRun(setup, folder, record, trainer, context, deadline)
-      return await run.execute(checkpoint, failed, isLonger)
+      return await run.execute(checkpoint, failed, isLonger && failed === null)
     } catch (error) {
       if (!(error instanceof ReloadNeeded)) throw error
       failed = error.failed
@@ -87,7 +87,6 @@ class TrainingRun {
   /** The last epochs of this call. */
   private recent: EpochLine[] = []
   private lastSave = performance.now()
-  private isSaveOverdue = false
   private readonly pace = new Pace()
   private readonly journal: Journal
   private readonly saver: CheckpointSaver
@@ -109,7 +108,6 @@ class TrainingRun {
         await this.journal.metric(event)
       },
       async (error) => {
-        this.isSaveOverdue = true
         await this.journal.warn(
           `${error.message}. Training goes on; the checkpoint before is whole, and the next epoch tries again.`,
         )
@@ -275,7 +273,8 @@ class TrainingRun {
       validation,
       validationSeconds,
       resources: readResources(this.trainer),
-      minutesSinceSave: this.isSaveOverdue ? Number.POSITIVE_INFINITY : (performance.now() - this.lastSave) / 60_000,
+      minutesSinceSave:
+        this.saver.overdue.size > 0 ? Number.POSITIVE_INFINITY : (performance.now() - this.lastSave) / 60_000,
     })
     this.state = next.state
     this.logging = logEpoch(this.logging, next.line, state.partial.startedAt ?? 0, Date.now() / 1000)
@@ -303,9 +302,11 @@ class TrainingRun {
 
   private async announceStop(action: Exclude<Action, { type: 'save' }>): Promise<void> {
     const { epoch, step } = this.state
-    if (action.type === 'anneal') await this.journal.warn(action.text)
-    else await this.journal.metric({ type: 'stop', reason: 'early_stopping', epoch, step, text: action.text })
-    await this.journal.log(action.text)
+    const { text } = action
+    if (action.type === 'anneal') {
+      await this.journal.metric({ type: 'annealing', epoch, step, steps: action.steps, text })
+    } else await this.journal.metric({ type: 'stop', reason: 'early_stopping', epoch, step, text })
+    await this.journal.log(text)
   }
 
   private async announceBest(line: EpochLine): Promise<void> {
@@ -336,7 +337,6 @@ class TrainingRun {
     const { setup, state } = this
     const { schedule } = planAhead(state, setup.rules)
     this.context.alive('saving')
-    this.isSaveOverdue = false
     try {
       await this.saver.save(names, {
         entries: checkpointEntries({ ...setup.checkpointContext, runId: this.record.id }, state, this.logging),
@@ -357,7 +357,7 @@ class TrainingRun {
   private async saveNow(name: CheckpointName): Promise<void> {
     await this.save([name])
     await this.saver.settle()
-    if (!this.isSaveOverdue) return
+    if (!this.saver.overdue.has(name)) return
     throw new VoxgradError(
       'ERR_DISK',
       `${this.folder.checkpoint(name)} could not be written (see above). Free some space, then go on by \`voxgrad resume ${this.folder.folder}\`.`,

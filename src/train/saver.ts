@@ -2,7 +2,7 @@
 import path from 'node:path'
 import type { CheckpointName } from '../config/schema.js'
 import { VoxgradError } from '../errors.js'
-import type { NativeTrainer } from '../native/binding.js'
+import type { CapturedCheckpoint, NativeTrainer } from '../native/binding.js'
 import { native } from '../native/load.js'
 import type { CheckpointEvent } from './events.js'
 import type { RunFolder } from './run-folder.js'
@@ -15,8 +15,17 @@ export interface CheckpointContent {
   step: number
 }
 
+interface Capture {
+  checkpoint: CapturedCheckpoint
+  epoch: number
+  step: number
+  stall_ms: number
+}
+
 export class CheckpointSaver {
   #writing: Promise<void> = Promise.resolve()
+  /** What could not be written; of best weights there will be no other copy. */
+  readonly #unwritten = new Map<CheckpointName, Capture>()
   #fault: unknown
 
   /**
@@ -30,9 +39,13 @@ export class CheckpointSaver {
     private readonly onFailed: (error: VoxgradError) => Promise<void>,
   ) {}
 
+  /** Files that could not be written so far; every save tries them again. */
+  get overdue(): ReadonlySet<CheckpointName> {
+    return new Set(this.#unwritten.keys())
+  }
+
   /**
-   * Resolves as soon as training may go on. A second call waits for the files of the first, so that there is one copy at
-   * most.
+   * Resolves as soon as training may go on. A second call waits for the files of the first.
    * @param names the files that get this content
    * @throws VoxgradError ERR_NON_FINITE if a weight is not finite; nothing is written then
    */
@@ -42,19 +55,11 @@ export class CheckpointSaver {
   ): Promise<void> {
     const begin = performance.now()
     await this.settle()
-    const captured = await this.trainer.captureCheckpoint({ entries, learningRate })
-    const stall_ms = performance.now() - begin
-    this.#writing = (async () => {
-      for (const name of names) {
-        const start = performance.now()
-        const file = this.folder.checkpoint(name)
-        await native().writeCheckpoint(file, captured)
-        const write_ms = performance.now() - start
-        await this.onSaved({ type: 'checkpoint', file: path.basename(file), epoch, step, stall_ms, write_ms })
-      }
-    })().catch(async (error: unknown) => {
-      if (error instanceof VoxgradError && error.code === 'ERR_DISK') await this.onFailed(error)
-      else this.#fault = error
+    const checkpoint = await this.trainer.captureCheckpoint({ entries, learningRate })
+    const capture = { checkpoint, epoch, step, stall_ms: performance.now() - begin }
+    for (const name of names) this.#unwritten.set(name, capture)
+    this.#writing = this.#writeAll().catch((error: unknown) => {
+      this.#fault = error
     })
   }
 
@@ -64,5 +69,21 @@ export class CheckpointSaver {
     const fault = this.#fault
     this.#fault = undefined
     if (fault !== undefined) throw fault
+  }
+
+  async #writeAll(): Promise<void> {
+    for (const [name, { checkpoint, ...at }] of this.#unwritten) {
+      const begin = performance.now()
+      const file = this.folder.checkpoint(name)
+      try {
+        await native().writeCheckpoint(file, checkpoint)
+      } catch (error) {
+        if (!(error instanceof VoxgradError) || error.code !== 'ERR_DISK') throw error
+        await this.onFailed(error)
+        continue
+      }
+      this.#unwritten.delete(name)
+      await this.onSaved({ type: 'checkpoint', file: path.basename(file), ...at, write_ms: performance.now() - begin })
+    }
   }
 }
