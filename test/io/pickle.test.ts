@@ -1,4 +1,4 @@
-// The pickle reader against Python's own pickles, and against files that attack it.
+// The pickle reader against Python's own pickles, and against damaged ones (test/suites has those that attack it).
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -79,14 +79,7 @@ describe('hostile and damaged files', () => {
     (_, i) => `](h${String.fromCharCode(i)}h${String.fromCharCode(i)}eq${String.fromCharCode(i + 1)}`,
   )
   const attacks: [string, string, RegExp][] = [
-    ['os.system', '\x80\x02cos\nsystem\n(X\x04\x00\x00\x00truetR.', /os\.system/],
-    ['posix.system', '\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.', /posix\.system/],
-    ['builtins.eval', '\x80\x02c__builtin__\neval\n(X\x01\x00\x00\x001tR.', /__builtin__\.eval/],
-    ['builtins.getattr', '\x80\x04\x8c\x08builtins\x8c\x07getattr\x93.', /builtins\.getattr/],
-    ['a function that loads code', '\x80\x02ctorch.serialization\nload\n.', /torch\.serialization\.load/],
     ['an allowed name as a value', '\x80\x02ctorch\ndevice\n.', /torch\.device as a value/],
-    ['a class that is made by its name', '(i__main__\nA\n.', /opcode 0x69/],
-    ['a registered extension', '\x80\x02\x82\x01.', /opcode 0x82/],
     ['a codec with side effects', '\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00zip\x86R.', /latin1/],
     ['deep nesting', `${']'.repeat(5000)}${'a'.repeat(4999)}.`, /nested deeper/],
     ['a list that holds itself', ']q\x00h\x00a.', /nested deeper/],
@@ -100,7 +93,6 @@ describe('hostile and damaged files', () => {
     ['a pop from nothing', '0.', /without its/],
     ['an append to a tuple', ')Na.', /no list/],
     ['a storage outside of a torch file', '\x80\x02(X\x07\x00\x00\x00storagetQ.', /outside of the pickle/],
-    ['an array of objects', '\x80\x02cnumpy\ndtype\n(X\x02\x00\x00\x00O8tR.', /"O8"/],
     ['an array larger than its data', array('(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ft'), /more elements/],
     ['an array of negative size', array('(J\xff\xff\xff\xfft'), /negative/],
     ['nothing', '', /ends in the middle/],

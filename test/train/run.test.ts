@@ -1,21 +1,12 @@
 // Whole runs on the real engine through the package's functions: files, stopping anywhere, resuming bit for bit, prediction.
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readSegmentation } from '../../src/dataset/image.js'
 import { native } from '../../src/native/load.js'
-import type { EpochLine, Run, RunEvent, RunResult } from '../../src/train/events.js'
+import type { Run, RunEvent, RunResult } from '../../src/train/events.js'
 import { predict, resume, train, validate } from '../../src/train/jobs.js'
-import type { MetricsLine, RunRecord } from '../../src/train/run-folder.js'
+import { epochsOf, outcomeOf, readText, recordOf } from './run-files.js'
 import { makeSmallDataset, type SmallDataset, smallRun } from './small-dataset.js'
 
 let dataset: SmallDataset
@@ -60,24 +51,6 @@ const makeFolder = (folder: string) => {
   return folder
 }
 const folderOf = (name: string) => path.join(dataset.root, name)
-const read = (folder: string, file: string) => readFileSync(path.join(folder, file), 'utf8')
-const metricsOf = (folder: string) =>
-  read(folder, 'metrics.jsonl')
-    .split('\n')
-    .slice(0, -1)
-    .map((line) => JSON.parse(line) as MetricsLine)
-const epochsOf = (folder: string) => metricsOf(folder).filter((line): line is EpochLine => line.type === 'epoch')
-const recordOf = (folder: string) => JSON.parse(read(folder, 'run.json')) as RunRecord
-
-/** What training computed, without times: the epoch lines, weights and optimizer. */
-async function outcomeOf(folder: string) {
-  const file = path.join(folder, 'checkpoint_final.pth')
-  const entries = (await native().readTorchFile(file)) as Record<string, unknown>
-  const lines = epochsOf(folder).map(
-    ({ seconds, step_ms, data_ms, memory, file_descriptors, threads, ...line }) => line,
-  )
-  return { lines, weights: entries.network_weights, optimizer: entries.optimizer_state }
-}
 
 describe('a run that is never stopped', () => {
   test('plans and preprocesses first, saying so', () => {
@@ -115,13 +88,13 @@ describe('a run that is never stopped', () => {
       [1, 8],
       [2, 12],
     ])
-    const log = read(whole.folder, 'training_log.txt')
+    const log = readText(whole.folder, 'training_log.txt')
     expect(log).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}: Epoch 2 $/m)
     expect(log).toMatch(/Mean Validation Dice: {2}\d/)
   })
 
   test('validates every case of the fold against its reference', async () => {
-    const summary = JSON.parse(read(whole.folder, 'validation/summary.json').replaceAll('NaN', 'null')) as {
+    const summary = JSON.parse(readText(whole.folder, 'validation/summary.json').replaceAll('NaN', 'null')) as {
       metric_per_case: { prediction_file: string; reference_file: string; metrics: Record<string, { n_ref: number }> }[]
     }
     expect(summary.metric_per_case).toHaveLength(2)
@@ -185,7 +158,7 @@ describe('a run that is stopped', () => {
     expect(stopped.status).toBe('stopped')
     truncateSync(path.join(run, 'checkpoint_latest.pth'), 1000)
     // As if the process had died while it wrote.
-    writeFileSync(path.join(run, 'metrics.jsonl'), `${read(run, 'metrics.jsonl')}{"type":"epo`)
+    writeFileSync(path.join(run, 'metrics.jsonl'), `${readText(run, 'metrics.jsonl')}{"type":"epo`)
     const [result, events] = await follow(resume({ run }))
     expect(result.status).toBe('finished')
     const choice = events.find((event) => event.type === 'resume')
@@ -205,12 +178,12 @@ test('the weights do not depend on how the steps are cut into epochs', async () 
 
 describe('a finished run', () => {
   test('is not overwritten; the error names the ways out', async () => {
-    const before = read(whole.folder, 'run.json')
+    const before = readText(whole.folder, 'run.json')
     await expect(follow(train(smallRun(dataset)))).rejects.toMatchObject({
       code: 'ERR_RUN',
       message: expect.stringMatching(/voxgrad resume .*--continue.*--run/) as string,
     })
-    expect(read(whole.folder, 'run.json')).toBe(before)
+    expect(readText(whole.folder, 'run.json')).toBe(before)
   })
 
   test('with --continue says that nothing is missing', async () => {

@@ -1,5 +1,5 @@
 // A raw dataset that trains in seconds: six small volumes with two touching boxes in noise.
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { TrainInput } from '../../src/config/schema.js'
@@ -76,4 +76,39 @@ export function smallRun({ folders }: SmallDataset, changes: Partial<TrainInput>
     checkpoint: { everyEpochs: 1 },
     ...changes,
   }
+}
+
+/**
+ * Adds nnUNetPlansLeast to a preprocessed dataset: about the smallest network that plans allow, for runs in which training
+ * itself is not the point.
+ */
+export function writeLeastPlans({ folders }: SmallDataset): void {
+  const file = (name: string) => path.join(folders.preprocessed, 'Dataset009_Boxes', `${name}.json`)
+  const plans = JSON.parse(readFileSync(file('nnUNetPlansTiny'), 'utf8')) as {
+    plans_name: string
+    configurations: Record<string, { patch_size: number[]; architecture: { arch_kwargs: object } }>
+  }
+  const kept = plans.configurations['3d_fullres'] as (typeof plans.configurations)[string]
+  const pair = <Value>(value: Value) => [value, value]
+  const least = {
+    ...kept,
+    patch_size: [8, 8, 8],
+    architecture: {
+      ...kept.architecture,
+      arch_kwargs: {
+        ...kept.architecture.arch_kwargs,
+        n_stages: 2,
+        features_per_stage: [2, 4],
+        kernel_sizes: pair([3, 3, 3]),
+        strides: [
+          [1, 1, 1],
+          [2, 2, 2],
+        ],
+        n_conv_per_stage: pair(1),
+        n_conv_per_stage_decoder: [1],
+      },
+    },
+  }
+  const changed = { ...plans, plans_name: 'nnUNetPlansLeast', configurations: { '3d_fullres': least } }
+  writeFileSync(file('nnUNetPlansLeast'), JSON.stringify(changed))
 }
