@@ -46,10 +46,8 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
          InstanceMethod<&TrainerObject::run_validation>("runValidation"),
          InstanceMethod<&TrainerObject::predict>("predict"),
          InstanceMethod<&TrainerObject::predict_case>("predictCase"),
-         InstanceMethod<&TrainerObject::save_checkpoint>("saveCheckpoint"),
          InstanceMethod<&TrainerObject::capture_checkpoint>("captureCheckpoint"),
          InstanceMethod<&TrainerObject::load_checkpoint>("loadCheckpoint"),
-         InstanceMethod<&TrainerObject::set_step>("setStep"),
          InstanceMethod<&TrainerObject::set_position>("setPosition"),
          InstanceMethod<&TrainerObject::device_memory>("deviceMemory"),
          InstanceMethod<&TrainerObject::snapshot>("snapshot"), InstanceMethod<&TrainerObject::stop>("stop"),
@@ -203,18 +201,6 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
     return result;
   }
 
-  Napi::Value save_checkpoint(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&] {
-      const Napi::Object job = info[0].As<Napi::Object>();
-      auto entries = std::make_shared<io::Value>(to_value(field(job, "entries")));
-      return run(info, [entries, path = field(job, "path").ToString().Utf8Value(),
-                        rate = field(job, "learningRate").ToNumber().DoubleValue()](Trainer& trainer) {
-        trainer.save_checkpoint(path, *entries, rate);
-        return [](Napi::Env env) { return env.Undefined(); };
-      });
-    });
-  }
-
   Napi::Value capture_checkpoint(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
       const Napi::Object job = info[0].As<Napi::Object>();
@@ -234,13 +220,6 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
         auto rest = std::make_shared<io::Value>(trainer.load_checkpoint(path, everything));
         return [rest](Napi::Env env) { return to_js(env, *rest); };
       });
-    });
-  }
-
-  void set_step(const Napi::CallbackInfo& info) {
-    guarded(info.Env(), [&] {
-      const std::lock_guard lock(mutex_);
-      if (trainer_) trainer_->set_position(static_cast<uint64_t>(info[0].ToNumber().Int64Value()), 0);
     });
   }
 

@@ -74,7 +74,7 @@ void check_training(const std::string& device, int64_t steps) {
       (std::filesystem::temp_directory_path() / ("voxgrad_check_" + std::to_string(getpid()) + ".pth")).string();
   auto before = make_trainer(config, cases);
   before->run_training(half);
-  before->save_checkpoint(path, io::Dict{}, 0.01);
+  before->capture_checkpoint(io::Dict{}, 0.01).write(path);
   auto after = make_trainer(config, cases);
   after->load_checkpoint(path, true);
   after->set_position(half.size(), 0);
@@ -129,7 +129,7 @@ void check_scaler(const std::string& device) {
   config.precision = "float16";
   auto trainer = make_trainer(config, {});
   const auto save = [&] {
-    trainer->save_checkpoint(path, io::Dict{{{"grad_scaler_state", io::None{}}}}, 0.01);
+    trainer->capture_checkpoint(io::Dict{{{"grad_scaler_state", io::None{}}}}, 0.01).write(path);
     return io::read_torch_file(path).as<io::Dict>();
   };
   const auto describe = [](const io::Value& file) {

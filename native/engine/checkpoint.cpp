@@ -91,10 +91,6 @@ io::TorchFile Trainer::capture_checkpoint(const io::Value& entries, double learn
   return io::TorchFile(file);
 }
 
-void Trainer::save_checkpoint(const std::string& path, const io::Value& entries, double learning_rate) const {
-  capture_checkpoint(entries, learning_rate).write(path);
-}
-
 io::Value Trainer::load_checkpoint(const std::string& path, bool optimizer) {
   const io::Value file = io::read_torch_file(path);
   // All is checked before anything is changed.

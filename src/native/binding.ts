@@ -267,23 +267,17 @@ export interface NativeTrainer {
     geometry: Record<string, unknown>
   }>
   /**
-   * Writes nnU-Net's checkpoint. `entries` are all keys but the weights and the optimizer's state
-   * (logging, _best_ema, current_epoch, init_args, trainer_name, inference_allowed_mirroring_axes, voxgrad, ...).
-   * `learningRate` goes into the optimizer's param group.
-   */
-  saveCheckpoint(job: { path: string; entries: Record<string, unknown>; learningRate: number }): Promise<void>
-  /**
-   * Copies what a checkpoint holds (entries and learningRate as above), so that training goes on while it is written.
+   * Copies what nnU-Net's checkpoint holds, so that training goes on while it is written. `entries` are all keys but the
+   * weights and the optimizer's state (logging, _best_ema, current_epoch, init_args, trainer_name,
+   * inference_allowed_mirroring_axes, voxgrad, ...); `learningRate` goes into the optimizer's param group.
    * Rejects with ERR_NON_FINITE, naming the tensor, if a weight or a momentum is not finite.
    */
   captureCheckpoint(job: { entries: Record<string, unknown>; learningRate: number }): Promise<CapturedCheckpoint>
   /** Reads one back: weights, and with 'everything' also the optimizer. Returns all other entries as plain values. */
   loadCheckpoint(job: { path: string; what: 'everything' | 'weights' }): Promise<Record<string, unknown>>
-  /** The global step that the next training job starts with; set after loading a checkpoint. */
-  setStep(step: number): void
   /**
-   * The same, and which draws the steps make: after `redraws` reloads because of non-finite losses, others than before
-   * (0: the draws of a run that never had any).
+   * The global step that the next training job starts with, and which draws its steps make: after `redraws` reloads because
+   * of non-finite losses, others than before (0: the draws of a run that never had any).
    */
   setPosition(position: { step: number; redraws: number }): void
   deviceMemory(): DeviceMemory
