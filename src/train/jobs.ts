@@ -1,5 +1,4 @@
 // The package's verbs that use the engine: train, resume, validate and predict, each started as a run.
-import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { rmdir } from 'node:fs/promises'
 import path from 'node:path'
@@ -11,7 +10,6 @@ import {
   parseOptions,
   predictOptionsSchema,
   type ResumeInput,
-  type ResumeOptions,
   resumeOptionsSchema,
   type TrainInput,
   type TrainOptions,
@@ -22,19 +20,16 @@ import {
 import { VoxgradError } from '../errors.js'
 import { native } from '../native/load.js'
 import { predictFolder } from '../predict/predict.js'
-import { isComplete, resolveBudget } from './budget.js'
-import { readCandidates } from './candidates.js'
-import { readValidation, runEndValidation, wantedValidations } from './end-validation.js'
+import { resolveBudget } from './budget.js'
+import { runEndValidation } from './end-validation.js'
 import type { Run, RunResult, ValidationFinishedEvent } from './events.js'
-import { extend } from './extend.js'
 import { type JobContext, startJob } from './job.js'
 import { lockRun } from './lock.js'
-import { newRecord, readRunOptions, readRunSetup, recordOf } from './open-run.js'
-import { isTrained, type PolicyState } from './policy.js'
+import { newRecord, readRunOptions, readRunSetup } from './open-run.js'
 import { ensurePrepared } from './prepare.js'
-import { chooseCheckpoint } from './resume.js'
+import { resumeRun } from './resume-run.js'
 import { executeRun } from './run.js'
-import { checkpointNames, RunFolder, type RunRecord } from './run-folder.js'
+import { checkpointNames, RunFolder } from './run-folder.js'
 import { readSetup, writeModelFiles } from './setup.js'
 import { watch } from './watch.js'
 
@@ -103,14 +98,15 @@ async function noteOtherBudget(folder: RunFolder, wanted: TrainOptions, { emit }
 }
 
 async function withLock<Result>({ folder }: RunFolder, deed: () => Promise<Result>): Promise<Result> {
-  const existed = existsSync(folder)
+  const made: string[] = []
+  for (let missing = folder; !existsSync(missing); missing = path.dirname(missing)) made.push(missing)
   const lock = await lockRun(folder)
   try {
     return await deed()
   } finally {
     lock.release()
-    // A run that could not start leaves nothing behind.
-    if (!existed) await rmdir(folder).catch(() => {})
+    // A run that could not start leaves nothing behind; a folder that holds something stays.
+    for (const empty of made) await rmdir(empty).catch(() => {})
   }
 }
 
@@ -145,67 +141,6 @@ export function predict(input: PredictInput, jobOptions: JobOptions = {}): Run<{
     context.emit({ type: 'prediction_finished', ...result })
     return result
   }, jobOptions)
-}
-
-async function resumeRun(
-  folder: RunFolder,
-  options: ResumeOptions,
-  context: JobContext,
-  restartedBecause: string | undefined,
-): Promise<RunResult> {
-  const { record: stored, options: started } = await readRunOptions(folder, { folders: options.folders })
-  const id = stored?.id ?? randomUUID()
-  // Of nnU-Net's checkpoints, which count epochs only, the position depends on this number.
-  const stepsPerEpoch = stored
-    ? started.budget.stepsPerEpoch
-    : (options.budget.stepsPerEpoch ?? started.budget.stepsPerEpoch)
-  const candidates = await readCandidates(folder, id, stepsPerEpoch)
-  const choice = chooseCheckpoint(candidates, options.from)
-  if (choice.name === null && candidates.length > 0) {
-    throw new VoxgradError(
-      'ERR_CHECKPOINT',
-      `${folder.folder}: ${choice.text}. Start again in another folder with --run.`,
-    )
-  }
-  const { state } = choice
-  const isEnded = state.stoppedEarly || isComplete(state, resolveBudget(started.budget))
-  const { options: extended, isLonger } = extend(started, state, isEnded, options)
-  const setup = await readRunSetup(folder, extended)
-  const record = { ...(stored ?? newRecord(setup, id)), ...recordOf(setup) }
-  if (!stored) await folder.writeRecord(record)
-
-  const { epoch, step } = state
-  const text = restartedBecause === undefined ? choice.text : `${restartedBecause}. ${choice.text}`
-  const from = choice.name && path.basename(folder.checkpoint(choice.name))
-  const line = { type: 'resume', from, epoch, step, text } as const
-  await folder.cutMetrics(state, [])
-  await folder.appendMetrics(line)
-  await folder.log(text)
-  context.emit(line)
-  if (choice.name === 'final' && isTrained(state, setup.rules) && !isLonger) {
-    const wanted = wantedValidations(setup.options.validateAtEnd)
-    const validations = (await Promise.all(wanted.map((name) => readValidation(folder, name)))).filter(
-      (found) => !!found,
-    )
-    if (validations.length === wanted.length) return alreadyFinished(folder, record, state, validations, context)
-    context.emit({ type: 'log', text: 'The run is finished; its validation is missing and follows now.' })
-  }
-  return executeRun(setup, folder, record, choice.name, context, { isLonger })
-}
-
-async function alreadyFinished(
-  folder: RunFolder,
-  record: RunRecord,
-  { epoch, step, stoppedEarly }: PolicyState,
-  validations: RunResult['validations'],
-  { emit }: JobContext,
-): Promise<RunResult> {
-  emit({ type: 'log', text: 'The run is finished; nothing is missing.' })
-  const outcome = { status: 'finished', reason: stoppedEarly ? 'early_stopping' : 'completed' } as const
-  await folder.writeRecord({ ...record, ...outcome })
-  const result: RunResult = { ...outcome, folder: folder.folder, epochs: epoch, step, validations }
-  emit({ type: 'run_finished', result })
-  return result
 }
 
 function requireCheckpoint(folder: RunFolder, name: CheckpointName): void {

@@ -211,12 +211,12 @@ describe('a folder', () => {
   })
 
   test('that cannot be trained in is left as it was', async () => {
-    const run = folderOf('nothing')
-    await expect(train(options('nothing', { configuration: '3d_none' })).finished).rejects.toMatchObject({
+    const run = path.join(folderOf('nothing'), 'of', 'it')
+    await expect(train(options('nothing/of/it', { configuration: '3d_none' })).finished).rejects.toMatchObject({
       code: 'ERR_CONFIG',
     })
-    expect(existsSync(run)).toBe(false)
+    expect(existsSync(folderOf('nothing'))).toBe(false)
     await expect(resume({ run }).finished).rejects.toMatchObject({ code: 'ERR_RUN' })
-    expect(existsSync(run)).toBe(false)
+    expect(existsSync(folderOf('nothing'))).toBe(false)
   })
 })
