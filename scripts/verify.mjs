@@ -23,6 +23,7 @@ const suites = [
   'simultaneous-starts',
   'run-kills',
   'signals',
+  'many-epochs',
 ]
 
 const { values, positionals } = parseArgs({
