@@ -1,6 +1,7 @@
 // The proof on real data: trains the `tiny` preset on a dataset for 20 epochs of 100 steps (10 validation steps, fold 0)
 // with voxgrad and with the real nnU-Net, seed by seed in turn, and appends a line a run to bench/results/DATE-real-run.jsonl.
 //   node bench/real-run.mjs DECATHLON_TASK PEER_KIT WORK_FOLDER [--seeds 1,2,3] [--sides voxgrad,nnunet] [--epochs 20]
+//   node bench/real-run.mjs DECATHLON_TASK PEER_KIT WORK_FOLDER --timing      seconds a step alone: 3 epochs, no end validation
 //   node bench/real-run.mjs --summary FILE...
 // PEER_KIT is the folder of scripts that install and run nnU-Net; each side preprocesses the data itself. Runs may be spread
 // over days: every call adds its lines, and --summary compares all lines of the given files.
@@ -24,9 +25,11 @@ const { values, positionals } = parseArgs({
     sides: { type: 'string', default: 'voxgrad,nnunet' },
     epochs: { type: 'string', default: '20' },
     summary: { type: 'boolean', default: false },
+    timing: { type: 'boolean', default: false },
   },
 })
 const epochs = Number(values.epochs)
+const trainedEpochs = values.timing ? 3 : epochs
 
 /** Runs a command; resolves with its standard output and the largest memory of its whole process tree. */
 function measured(command, args, env) {
@@ -86,9 +89,11 @@ const folders = (base) => ({
   nnUNet_results: path.join(base, 'results'),
 })
 
+const timingOnly = (seconds) => ({ secondsPerStep: seconds, peakBytes: null, dice: null, dicePerClass: null })
+
 async function runVoxgrad(base, seed) {
   const run = path.join(base, 'results', `seed_${seed}_${Date.now()}`)
-  const budget = ['--epochs', epochs, '--steps-per-epoch', STEPS, '--val-steps', VALIDATION_STEPS]
+  const budget = ['--epochs', trainedEpochs, '--steps-per-epoch', STEPS, '--val-steps', VALIDATION_STEPS]
   const { peakBytes } = await measured(
     process.execPath,
     [
@@ -105,14 +110,17 @@ async function runVoxgrad(base, seed) {
       '--run',
       run,
       '--json',
+      ...(values.timing ? ['--set', 'validateAtEnd=false'] : []),
     ].map(String),
     folders(base),
   )
   const lines = readLines(readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')).filter((line) => line.type === 'epoch')
+  const seconds = secondsPerStep(lines.map((line) => line.seconds))
+  if (values.timing) return timingOnly(seconds)
   const summary = JSON.parse(readFileSync(path.join(run, 'validation/summary.json'), 'utf8'))
   const dicePerClass = Object.fromEntries(Object.entries(summary.mean).map(([label, metrics]) => [label, metrics.Dice]))
   return {
-    secondsPerStep: secondsPerStep(lines.map((line) => line.seconds)),
+    secondsPerStep: seconds,
     peakBytes,
     dice: summary.foreground_mean.Dice,
     dicePerClass,
@@ -120,15 +128,17 @@ async function runVoxgrad(base, seed) {
 }
 
 async function runPeer(kit, python, base, seed) {
-  const budget = ['--epochs', epochs, '--iterations', STEPS, '--val-iterations', VALIDATION_STEPS]
+  const budget = ['--epochs', trainedEpochs, '--iterations', STEPS, '--val-iterations', VALIDATION_STEPS]
+  const rest = values.timing ? ['--no-validation'] : []
   const { output, peakBytes } = await measured(
     python,
-    [path.join(kit, 'train_tiny.py'), base, '4', ...budget, '--seed', seed].map(String),
+    [path.join(kit, 'train_tiny.py'), base, '4', ...budget, ...rest, '--seed', seed].map(String),
     {},
   )
   const lines = readLines(output)
   const last = lines.at(-1)
   const seconds = lines.filter((line) => 'epoch' in line).map((line) => line.seconds)
+  if (values.timing) return timingOnly(secondsPerStep(seconds))
   return {
     secondsPerStep: secondsPerStep(seconds),
     peakBytes,
@@ -165,7 +175,9 @@ function prepare(task, kit, work) {
 }
 
 function summarize(files) {
-  const lines = files.flatMap((file) => readLines(readFileSync(file, 'utf8'))).filter((line) => line.epochs === epochs)
+  const lines = files
+    .flatMap((file) => readLines(readFileSync(file, 'utf8')))
+    .filter((line) => line.epochs === epochs || line.dice === null)
   // A figure that was not measured under equal conditions is null.
   const of = (side, key) => lines.filter((line) => line.side === side && line[key] !== null).map((line) => line[key])
   const deviation = (list) => Math.sqrt(list.reduce((sum, x) => sum + (x - mean(list)) ** 2, 0) / (list.length - 1))
@@ -205,7 +217,7 @@ if (values.summary) {
       const line = JSON.stringify({
         side,
         seed: Number(seed),
-        epochs,
+        epochs: trainedEpochs,
         ...result,
         date: new Date().toISOString(),
         ...machine,

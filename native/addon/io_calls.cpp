@@ -1,5 +1,7 @@
 // readBlosc2, readPickle, readTorchFile, writeFileAtomically, writeCheckpoint: file access on libuv's pool; and
 // lockFile, which does not wait.
+#include <malloc.h>
+
 #include "addon/captured_checkpoint.h"
 #include "addon/convert.h"
 #include "addon/registers.h"
@@ -72,6 +74,8 @@ Napi::Value write_checkpoint_call(const Napi::CallbackInfo& info) {
         info.Env(),
         [path = path_argument(info), checkpoint = to_captured_checkpoint(info[1])] {
           checkpoint->write(path);
+          // What making checkpoints has freed goes back to the system; it would pile up in small gaps otherwise.
+          malloc_trim(0);
           return true;
         },
         [](Napi::Env env, bool&&) -> Napi::Value { return env.Undefined(); });

@@ -31,7 +31,7 @@ export interface Series {
 }
 
 /** The finite ones of some numbers. */
-export const finite = (values: (number | null)[]): number[] =>
+export const finite = (values: readonly (number | null)[]): number[] =>
   values.filter((value): value is number => value !== null && Number.isFinite(value))
 
 /**

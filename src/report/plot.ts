@@ -34,10 +34,34 @@ export async function writeProgress(folder: string, epochs: readonly PlottedEpoc
   await writeFileAtomically(path.join(folder, 'progress.png'), await drawBitmap(width, height, 1.5, draw).encode('png'))
 }
 
-function drawProgress(context: Context, epochs: readonly PlottedEpoch[]): void {
+/** More points than this cannot be told apart, and would make drawing slower the longer a run is. */
+const mostPoints = 1000
+
+/** At most so many points: means over neighboring epochs, where there are more. */
+function thinned(epochs: readonly PlottedEpoch[]): readonly PlottedEpoch[] {
+  const size = Math.ceil(epochs.length / mostPoints)
+  if (size <= 1) return epochs
+  return Array.from({ length: Math.ceil(epochs.length / size) }, (_, i) => {
+    const group = epochs.slice(i * size, (i + 1) * size)
+    const mean = (values: readonly (number | null)[]) => {
+      const known = finite(values)
+      return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length
+    }
+    return {
+      ...(group.at(-1) as PlottedEpoch),
+      train_loss: mean(group.map((line) => line.train_loss)),
+      val_loss: mean(group.map((line) => line.val_loss)),
+      mean_fg_dice: mean(group.map((line) => line.mean_fg_dice)),
+      seconds: mean(group.map((line) => line.seconds)) as number,
+    }
+  })
+}
+
+function drawProgress(context: Context, allEpochs: readonly PlottedEpoch[]): void {
   context.fillStyle = '#ffffff'
   context.fillRect(0, 0, width, height)
-  drawHeading(context, epochs)
+  drawHeading(context, allEpochs)
+  const epochs = thinned(allEpochs)
   const positions = epochs.map((line) => line.epoch)
   const first = positions[0] ?? 0
   const last = positions.at(-1) ?? 0

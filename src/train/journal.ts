@@ -10,6 +10,7 @@ export class Journal {
   #record: RunRecord
   #plotted: PlottedEpoch[] = []
   #drawing: Promise<void> = Promise.resolve()
+  #isDrawingDue = false
   #hasDiskFault = false
 
   constructor(
@@ -39,11 +40,15 @@ export class Journal {
     return this.#tolerate(() => this.folder.log(...texts))
   }
 
-  /** The chart is drawn while the next epoch trains. */
+  /** The chart is drawn while the next epoch trains; epochs that end meanwhile share the next drawing. */
   draw(line: EpochCurve): void {
     this.#plotted.push(toPlotted(line))
-    const plotted = [...this.#plotted]
-    this.#drawing = this.#drawing.then(() => this.#tolerate(() => writeProgress(this.folder.folder, plotted)))
+    if (this.#isDrawingDue) return
+    this.#isDrawingDue = true
+    this.#drawing = this.#drawing.then(() => {
+      this.#isDrawingDue = false
+      return this.#tolerate(() => writeProgress(this.folder.folder, [...this.#plotted]))
+    })
   }
 
   /** Changes run.json; a full disk may leave it as it was. */

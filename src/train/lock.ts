@@ -75,15 +75,19 @@ function claim(file: string, descriptor: number): RunLock {
   // A child of the command line has a channel to its supervisor, as long as that lives.
   const supervisorId = process.connected ? process.ppid : null
   const owner: LockOwner = { processId: process.pid, supervisorId, host: hostname(), since: new Date().toISOString() }
-  ftruncateSync(descriptor)
-  writeSync(descriptor, JSON.stringify(owner), 0)
-  return {
-    release() {
-      // Removed while it is held: who opened it before finds another file at the path, and tries again.
-      rmSync(file, { force: true })
-      closeSync(descriptor)
-    },
+  const release = () => {
+    // Removed while it is held: who opened it before finds another file at the path, and tries again.
+    rmSync(file, { force: true })
+    closeSync(descriptor)
   }
+  try {
+    ftruncateSync(descriptor)
+    writeSync(descriptor, JSON.stringify(owner), 0)
+  } catch (error) {
+    release()
+    throw new VoxgradError('ERR_DISK', `${file}: cannot be written, because ${reasonOf(error)}`, { cause: error })
+  }
+  return { release }
 }
 
 function readOwner(file: string): LockOwner | null {

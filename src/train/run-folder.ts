@@ -1,5 +1,5 @@
 // A run's folder on disk: run.json, metrics.jsonl, training_log.txt and the paths of everything else.
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { CheckpointName, TrainOptions } from '../config/schema.js'
@@ -48,6 +48,8 @@ export const checkpointNames: readonly CheckpointName[] = ['final', 'latest', 'b
 
 export class RunFolder {
   #unwritten = ''
+  /** Size of metrics.jsonl after the last write that went well. */
+  #metricsBytes: number | undefined
   #turn: Promise<void> = Promise.resolve()
 
   constructor(readonly folder: string) {}
@@ -111,7 +113,8 @@ export class RunFolder {
     const write = async () => {
       const text = this.#unwritten
       if (text === '') return
-      await append(this.metricsFile, text)
+      this.#metricsBytes ??= existsSync(this.metricsFile) ? statSync(this.metricsFile).size : 0
+      this.#metricsBytes = await append(this.metricsFile, text, { knownBytes: this.#metricsBytes })
       this.#unwritten = this.#unwritten.slice(text.length)
     }
     const turn = this.#turn.then(write, write)
@@ -150,38 +153,51 @@ export class RunFolder {
     ]
     const lines = [...before, ...kept, ...after]
     await writeFileAtomically(this.metricsFile, lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+    this.#metricsBytes = undefined
     return [...missing, ...known.values()].sort((a, b) => a.epoch - b.epoch)
   }
 
   /** Lines of training_log.txt in nnU-Net's form: local time, text, a space. */
   async log(...texts: string[]): Promise<void> {
     const lines = texts.map((text) => `${logTime(new Date())}: ${text} \n`)
-    await append(path.join(this.folder, 'training_log.txt'), lines.join(''), false)
+    await append(path.join(this.folder, 'training_log.txt'), lines.join(''), { sync: false })
   }
 }
 
 /** Lines that hold at a checkpoint with `epoch` finished epochs and `step` steps. */
 export function metricsUntil(lines: MetricsLine[], from: { epoch: number; step: number }): MetricsLine[] {
+  const seen = new Set<number>()
   return lines.filter((line) => {
-    if (line.type === 'epoch' || line.type === 'new_best') return line.epoch < from.epoch
+    if (line.type === 'epoch') {
+      const isKept = line.epoch < from.epoch && !seen.has(line.epoch)
+      seen.add(line.epoch)
+      return isKept
+    }
+    if (line.type === 'new_best') return line.epoch < from.epoch
     return !('step' in line) || line.step <= from.step
   })
 }
 
-async function append(file: string, text: string, sync = true): Promise<void> {
+/**
+ * Appends to a file, all of the text or nothing.
+ * @param knownBytes where the text belongs; what a failed write has left behind that is cut off first
+ * @returns the size of the file afterwards
+ */
+async function append(
+  file: string,
+  text: string,
+  { sync = true, knownBytes }: { sync?: boolean; knownBytes?: number | undefined },
+): Promise<number> {
   try {
     await makeFolder(path.dirname(file))
     const handle = await open(file, 'a')
     try {
-      const { size } = await handle.stat()
-      try {
-        await handle.appendFile(text)
-        if (sync) await handle.sync()
-      } catch (error) {
-        // Half a line must not stay: the next one would be glued to it.
-        await handle.truncate(size).catch(() => {})
-        throw error
-      }
+      const before = (await handle.stat()).size
+      const from = Math.min(before, knownBytes ?? before)
+      if (from < before) await handle.truncate(from)
+      await handle.appendFile(text)
+      if (sync) await handle.sync()
+      return from + Buffer.byteLength(text)
     } finally {
       await handle.close()
     }
