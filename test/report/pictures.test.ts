@@ -52,6 +52,14 @@ test.each([0, 1, 2, 1000])('the chart of %s epochs is a PNG and an SVG that draw
   }
 })
 
+test('the chart of a very long run has no more points than can be told apart', async () => {
+  const points = async (count: number) => {
+    await writeProgress(folder, epochs(count))
+    return readFileSync(path.join(folder, 'progress.svg'), 'utf8').length
+  }
+  expect(await points(20_000)).toBeLessThan(1.1 * (await points(1000)))
+})
+
 test('a folder that is missing or a file in its place is one ERR_DISK', async () => {
   await writeProgress(folder, epochs(1))
   await expect(writeProgress(path.join(folder, 'progress.png'), epochs(1))).rejects.toMatchObject({ code: 'ERR_DISK' })

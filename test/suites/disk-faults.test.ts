@@ -119,11 +119,11 @@ test(
   suiteTimeout,
 )
 
-test.each(['metrics.jsonl', 'run.json', 'training_log.txt', 'progress.png'])(
+test.each(['metrics.jsonl', 'run.json', 'training_log.txt', 'progress.png', 'run.lock'])(
   '%s cannot be written for a while',
   async (file) => {
     const operations = await operationsOn(file)
-    for (let i = 0; i < count(30); i++) {
+    for (let i = 0; i < count(10); i++) {
       // A folder of the file's name would make every file in it count.
       const run = path.join(mkdtempSync(path.join(dataset.root, 'fault-')), 'run')
       const at = 1 + random.below(operations)

@@ -72,6 +72,11 @@ test('lines after the checkpoint go, also those of an epoch whose validation was
   expect(types({ epoch: 0, step: 0 })).toEqual(['warning'])
 })
 
+test('an epoch that stands there twice, after a write that failed and was repeated, stays once', () => {
+  const kept = metricsUntil([line, line, { ...line, epoch: 1 }], { epoch: 2, step: 20 })
+  expect(kept.map((one) => one.type === 'epoch' && one.epoch)).toEqual([0, 1])
+})
+
 test('the state comes back from a checkpoint as it was', () => {
   const context = {
     plans: {},

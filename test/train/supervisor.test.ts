@@ -74,7 +74,7 @@ test.each([
 })
 
 test('a child that hangs is killed and its run goes on to the same weights', async () => {
-  const { run, warnings, result } = await runWithFaults('hung', [1], (child) => process.kill(child, 'SIGSTOP'), 1)
+  const { run, warnings, result } = await runWithFaults('hung', [1], (child) => process.kill(child, 'SIGSTOP'), 3)
   expect(result.status).toBe('finished')
   expect(warnings.join()).toMatch(/hung: nothing moved for \d+ s \(\w+\)/)
   expect(await weightsOf(run)).toEqual(await weightsOf(whole.folder))
