@@ -1,5 +1,5 @@
-// readBlosc2, readPickle, readTorchFile, writeFileAtomically, writeCheckpoint: file access on libuv's pool; and
-// lockFile, which does not wait.
+// readBlosc2, readPickle, readTorchFile, writeFileAtomically, writeCheckpoint: file access on libuv's pool; lockFile,
+// which does not wait; and releaseMemory.
 #include <malloc.h>
 
 #include "addon/captured_checkpoint.h"
@@ -74,8 +74,6 @@ Napi::Value write_checkpoint_call(const Napi::CallbackInfo& info) {
         info.Env(),
         [path = path_argument(info), checkpoint = to_captured_checkpoint(info[1])] {
           checkpoint->write(path);
-          // What making checkpoints has freed goes back to the system; it would pile up in small gaps otherwise.
-          malloc_trim(0);
           return true;
         },
         [](Napi::Env env, bool&&) -> Napi::Value { return env.Undefined(); });
@@ -89,6 +87,12 @@ Napi::Value lock_file_call(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value release_memory_call(const Napi::CallbackInfo& info) {
+  return run_in_pool<bool>(
+      info.Env(), [] { return malloc_trim(0) != 0; },
+      [](Napi::Env env, bool&&) -> Napi::Value { return env.Undefined(); });
+}
+
 }  // namespace
 
 void register_io(Napi::Env env, Napi::Object exports) {
@@ -96,6 +100,7 @@ void register_io(Napi::Env env, Napi::Object exports) {
   exports.Set("readPickle", Napi::Function::New(env, read_pickle_call, "readPickle"));
   exports.Set("readTorchFile", Napi::Function::New(env, read_torch_file_call, "readTorchFile"));
   exports.Set("lockFile", Napi::Function::New(env, lock_file_call, "lockFile"));
+  exports.Set("releaseMemory", Napi::Function::New(env, release_memory_call, "releaseMemory"));
   exports.Set("writeCheckpoint", Napi::Function::New(env, write_checkpoint_call, "writeCheckpoint"));
   exports.Set("writeFileAtomically", Napi::Function::New(env, write_file_atomically_call, "writeFileAtomically"));
 }

@@ -358,6 +358,8 @@ export interface NativeBinding {
    * Rejects with ERR_DISK, whose message has the bytes needed; the earlier file is then untouched.
    */
   writeCheckpoint(path: string, checkpoint: CapturedCheckpoint): Promise<void>
+  /** Gives memory that was freed back to the system; the C library would keep it in gaps that pile up over a long run. */
+  releaseMemory(): Promise<void>
   /**
    * Opens (or makes) a file and takes the kernel's exclusive lock on it (flock), which ends with the descriptor or the
    * process. Returns the descriptor for Node's fs, or null if another holds the lock. The file at the path is the locked

@@ -35,7 +35,7 @@ export async function writeProgress(folder: string, epochs: readonly PlottedEpoc
 }
 
 /** More points than this cannot be told apart, and would make drawing slower the longer a run is. */
-const mostPoints = 1000
+const mostPoints = 500
 
 /** At most so many points: means over neighboring epochs, where there are more. */
 function thinned(epochs: readonly PlottedEpoch[]): readonly PlottedEpoch[] {

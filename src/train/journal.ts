@@ -1,16 +1,20 @@
 // What a run writes about itself: run.json, metrics.jsonl, training_log.txt and the chart. Training goes on where the disk
 // is full; what could not be written is written later.
 import { VoxgradError } from '../errors.js'
+import { native } from '../native/load.js'
 import { type PlottedEpoch, writeProgress } from '../report/plot.js'
 import type { EpochCurve } from './events.js'
 import type { JobContext } from './job.js'
 import type { MetricsLine, RunFolder, RunRecord } from './run-folder.js'
 
+const drawEveryMs = 10_000
+
 export class Journal {
   #record: RunRecord
   #plotted: PlottedEpoch[] = []
   #drawing: Promise<void> = Promise.resolve()
-  #isDrawingDue = false
+  #drawnAt = Number.NEGATIVE_INFINITY
+  #isChartOld = false
   #hasDiskFault = false
 
   constructor(
@@ -40,15 +44,20 @@ export class Journal {
     return this.#tolerate(() => this.folder.log(...texts))
   }
 
-  /** The chart is drawn while the next epoch trains; epochs that end meanwhile share the next drawing. */
+  /** The chart is drawn while the next epoch trains, every ten seconds at most: short epochs must not wait for it. */
   draw(line: EpochCurve): void {
     this.#plotted.push(toPlotted(line))
-    if (this.#isDrawingDue) return
-    this.#isDrawingDue = true
-    this.#drawing = this.#drawing.then(() => {
-      this.#isDrawingDue = false
-      return this.#tolerate(() => writeProgress(this.folder.folder, [...this.#plotted]))
-    })
+    this.#isChartOld = true
+    if (performance.now() - this.#drawnAt > drawEveryMs) this.#startDrawing()
+  }
+
+  #startDrawing(): void {
+    this.#drawnAt = performance.now()
+    this.#isChartOld = false
+    const plotted = [...this.#plotted]
+    this.#drawing = this.#drawing
+      .then(() => this.#tolerate(() => writeProgress(this.folder.folder, plotted)))
+      .then(() => native().releaseMemory())
   }
 
   /** Changes run.json; a full disk may leave it as it was. */
@@ -61,6 +70,7 @@ export class Journal {
    * @throws VoxgradError ERR_DISK
    */
   async close(changes: Partial<RunRecord>): Promise<void> {
+    if (this.#isChartOld) this.#startDrawing()
     await this.#drawing
     await this.folder.flushMetrics()
     await this.#write(changes)

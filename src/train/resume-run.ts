@@ -49,7 +49,7 @@ export async function resumeRun(
   if (!stored) await folder.writeRecord(record)
 
   const { epoch, step } = state
-  const text = restartedBecause === undefined ? choice.text : `${restartedBecause}. ${choice.text}`
+  const text = restartedBecause === undefined ? choice.text : `${restartedBecause} ${choice.text}`
   const from = choice.name && path.basename(folder.checkpoint(choice.name))
   const line = { type: 'resume', from, epoch, step, text } as const
   await folder.cutMetrics(state, [])

@@ -24,8 +24,9 @@ interface Capture {
 
 export class CheckpointSaver {
   #writing: Promise<void> = Promise.resolve()
-  /** What could not be written; of best weights there will be no other copy. */
+  /** What is not on the disk yet; of best weights there will be no other copy. */
   readonly #unwritten = new Map<CheckpointName, Capture>()
+  readonly #failed = new Set<CheckpointName>()
   #fault: unknown
 
   /**
@@ -41,7 +42,7 @@ export class CheckpointSaver {
 
   /** Files that could not be written so far; every save tries them again. */
   get overdue(): ReadonlySet<CheckpointName> {
-    return new Set(this.#unwritten.keys())
+    return this.#failed
   }
 
   /**
@@ -79,10 +80,13 @@ export class CheckpointSaver {
         await native().writeCheckpoint(file, checkpoint)
       } catch (error) {
         if (!(error instanceof VoxgradError) || error.code !== 'ERR_DISK') throw error
+        this.#failed.add(name)
         await this.onFailed(error)
         continue
       }
       this.#unwritten.delete(name)
+      this.#failed.delete(name)
+      await native().releaseMemory()
       await this.onSaved({ type: 'checkpoint', file: path.basename(file), ...at, write_ms: performance.now() - begin })
     }
   }
