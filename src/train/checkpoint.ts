@@ -27,19 +27,18 @@ export const emptyLogging = (): Logging => ({
   epoch_end_timestamps: [],
 })
 
-/** Adds an epoch. Python has NaN, so null becomes NaN again. */
-export function logEpoch(logging: Logging, line: EpochLine, startedAt: number, endedAt: number): Logging {
+/** Adds an epoch to the lists themselves: a copy of them every epoch would be garbage that grows with the run. */
+export function logEpoch(logging: Logging, line: EpochLine, startedAt: number, endedAt: number): void {
+  // Python has NaN where JSON has null.
   const number = (value: number | null) => value ?? Number.NaN
-  return {
-    mean_fg_dice: [...logging.mean_fg_dice, number(line.mean_fg_dice)],
-    ema_fg_dice: [...logging.ema_fg_dice, number(line.ema_fg_dice)],
-    dice_per_class_or_region: [...logging.dice_per_class_or_region, line.dice_per_class.map(number)],
-    train_losses: [...logging.train_losses, number(line.train_loss)],
-    val_losses: [...logging.val_losses, number(line.val_loss)],
-    lrs: [...logging.lrs, line.lr],
-    epoch_start_timestamps: [...logging.epoch_start_timestamps, startedAt],
-    epoch_end_timestamps: [...logging.epoch_end_timestamps, endedAt],
-  }
+  logging.mean_fg_dice.push(number(line.mean_fg_dice))
+  logging.ema_fg_dice.push(number(line.ema_fg_dice))
+  logging.dice_per_class_or_region.push(line.dice_per_class.map(number))
+  logging.train_losses.push(number(line.train_loss))
+  logging.val_losses.push(number(line.val_loss))
+  logging.lrs.push(line.lr)
+  logging.epoch_start_timestamps.push(startedAt)
+  logging.epoch_end_timestamps.push(endedAt)
 }
 
 /** What nnU-Net needs to build the network and to continue the training. */

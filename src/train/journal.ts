@@ -1,8 +1,7 @@
 // What a run writes about itself: run.json, metrics.jsonl, training_log.txt and the chart. Training goes on where the disk
 // is full; what could not be written is written later.
 import { VoxgradError } from '../errors.js'
-import { native } from '../native/load.js'
-import { type PlottedEpoch, writeProgress } from '../report/plot.js'
+import { drawChart } from '../report/chart.js'
 import type { EpochCurve } from './events.js'
 import type { JobContext } from './job.js'
 import type { MetricsLine, RunFolder, RunRecord } from './run-folder.js'
@@ -11,11 +10,10 @@ const drawEveryMs = 10_000
 
 export class Journal {
   #record: RunRecord
-  #plotted: PlottedEpoch[] = []
   #drawing: Promise<void> = Promise.resolve()
-  #drawnAt = Number.NEGATIVE_INFINITY
+  #drawnAt = performance.now()
   #isChartOld = false
-  #hasDiskFault = false
+  #hasFault = false
 
   constructor(
     private readonly folder: RunFolder,
@@ -26,8 +24,8 @@ export class Journal {
   }
 
   /** Starts from a checkpoint whose run had these epochs. */
-  async open(from: { epoch: number; step: number }, curve: readonly EpochCurve[]): Promise<void> {
-    this.#plotted = (await this.folder.cutMetrics(from, curve)).map(toPlotted)
+  open(from: { epoch: number; step: number }, curve: readonly EpochCurve[]): Promise<void> {
+    return this.folder.cutMetrics(from, curve)
   }
 
   async metric(line: MetricsLine): Promise<void> {
@@ -45,8 +43,7 @@ export class Journal {
   }
 
   /** The chart is drawn while the next epoch trains, every ten seconds at most: short epochs must not wait for it. */
-  draw(line: EpochCurve): void {
-    this.#plotted.push(toPlotted(line))
+  draw(): void {
     this.#isChartOld = true
     if (performance.now() - this.#drawnAt > drawEveryMs) this.#startDrawing()
   }
@@ -54,10 +51,7 @@ export class Journal {
   #startDrawing(): void {
     this.#drawnAt = performance.now()
     this.#isChartOld = false
-    const plotted = [...this.#plotted]
-    this.#drawing = this.#drawing
-      .then(() => this.#tolerate(() => writeProgress(this.folder.folder, plotted)))
-      .then(() => native().releaseMemory())
+    this.#drawing = this.#drawing.then(() => this.#tolerate(() => drawChart(this.folder.folder)))
   }
 
   /** Changes run.json; a full disk may leave it as it was. */
@@ -70,9 +64,9 @@ export class Journal {
    * @throws VoxgradError ERR_DISK
    */
   async close(changes: Partial<RunRecord>): Promise<void> {
+    await this.folder.flushMetrics()
     if (this.#isChartOld) this.#startDrawing()
     await this.#drawing
-    await this.folder.flushMetrics()
     await this.#write(changes)
   }
 
@@ -81,28 +75,15 @@ export class Journal {
     return this.folder.writeRecord(this.#record)
   }
 
-  /** A full disk is reported once, and again after it went well in between. */
+  /** A fault, such as a full disk, is reported once, and again after it went well in between. */
   async #tolerate(deed: () => Promise<void>): Promise<void> {
     try {
       await deed()
-      this.#hasDiskFault = false
+      this.#hasFault = false
     } catch (error) {
-      if (!(error instanceof VoxgradError) || error.code !== 'ERR_DISK') throw error
-      if (!this.#hasDiskFault) this.emit({ type: 'warning', text: `${error.message}. Training goes on.` })
-      this.#hasDiskFault = true
+      if (!(error instanceof VoxgradError)) throw error
+      if (!this.#hasFault) this.emit({ type: 'warning', text: `${error.message}. Training goes on.` })
+      this.#hasFault = true
     }
   }
-}
-
-function toPlotted({
-  epoch,
-  step,
-  lr,
-  train_loss,
-  val_loss,
-  mean_fg_dice,
-  ema_fg_dice,
-  seconds,
-}: EpochCurve): PlottedEpoch {
-  return { epoch, step, lr, train_loss, val_loss, mean_fg_dice, ema_fg_dice, seconds }
 }

@@ -139,14 +139,13 @@ export class RunFolder {
    * Makes metrics.jsonl what it was at the point that a run is resumed from, so that no epoch stands there twice, and none
    * is missing.
    * @param curve all epochs before that point, as its checkpoint knows them
-   * @returns one line an epoch
    */
-  async cutMetrics(from: { epoch: number; step: number }, curve: readonly EpochCurve[]): Promise<EpochCurve[]> {
+  async cutMetrics(from: { epoch: number; step: number }, curve: readonly EpochCurve[]): Promise<void> {
     const kept = metricsUntil(await this.readMetrics(), from)
     const isEpoch = (line: MetricsLine): line is EpochCurve => line.type === 'epoch'
-    const known = new Map(kept.filter(isEpoch).map((line) => [line.epoch, line]))
+    const known = new Set(kept.filter(isEpoch).map(({ epoch }) => epoch))
     const missing = curve.filter(({ epoch }) => !known.has(epoch))
-    const firstKnown = Math.min(...known.keys())
+    const firstKnown = Math.min(...known)
     const [before, after] = [
       missing.filter(({ epoch }) => epoch < firstKnown),
       missing.filter(({ epoch }) => epoch > firstKnown),
@@ -154,7 +153,6 @@ export class RunFolder {
     const lines = [...before, ...kept, ...after]
     await writeFileAtomically(this.metricsFile, lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
     this.#metricsBytes = undefined
-    return [...missing, ...known.values()].sort((a, b) => a.epoch - b.epoch)
   }
 
   /** Lines of training_log.txt in nnU-Net's form: local time, text, a space. */

@@ -277,7 +277,7 @@ class TrainingRun {
         this.saver.overdue.size > 0 ? Number.POSITIVE_INFINITY : (performance.now() - this.lastSave) / 60_000,
     })
     this.state = next.state
-    this.logging = logEpoch(this.logging, next.line, state.partial.startedAt ?? 0, Date.now() / 1000)
+    logEpoch(this.logging, next.line, state.partial.startedAt ?? 0, Date.now() / 1000)
     await this.writeEpoch(next.line, next.actions)
     return true
   }
@@ -297,7 +297,7 @@ class TrainingRun {
     await this.makeNotes()
     if (saves.length > 0) await this.save(saves)
     await this.journal.update(this.position)
-    this.journal.draw(line)
+    this.journal.draw()
   }
 
   private async announceStop(action: Exclude<Action, { type: 'save' }>): Promise<void> {

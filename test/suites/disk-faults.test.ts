@@ -83,9 +83,10 @@ async function failSave(run: string, at: number, error: (typeof errors)[number])
   const program = start(run, faultAt('checkpoint_latest', at, error))
   const warning = await program.until(({ type }) => type === 'warning')
   program.signalGroup('SIGSTOP')
-  const checkpoints = await wholeCheckpoints(run, stepsPerEpoch)
-  expect(checkpoints.get('latest')).toBe(stepsPerEpoch)
-  figures['checkpoints intact at that moment']++
+  // On a busy machine the next save may be done already; either way the file is whole.
+  const step = (await wholeCheckpoints(run, stepsPerEpoch)).get('latest')
+  expect(step).toBeGreaterThanOrEqual(stepsPerEpoch)
+  if (step === stepsPerEpoch) figures['checkpoints intact at that moment']++
   program.signalGroup('SIGCONT')
   expect(warning).toMatchObject({ text: expect.stringMatching(/checkpoint_latest\.pth.*Training goes on/) as string })
   expect(warning).toMatchObject({

@@ -110,7 +110,8 @@ test('the state comes back from a checkpoint as it was', () => {
     noted: ['slow_data'],
     savedEpoch: 1,
   }
-  const logging = logEpoch(emptyLogging(), line, 1, 2)
+  const logging = emptyLogging()
+  logEpoch(logging, line, 1, 2)
   const entries = checkpointEntries(context, state, logging)
   expect(entries.inference_allowed_mirroring_axes).toBeNull()
   expect(Object.values(logging).map((list) => list.length)).toEqual(new Array(8).fill(1))
