@@ -2,6 +2,14 @@
 import type { Run, RunEvent } from './events.js'
 import type { Section } from './watchdog.js'
 
+/** What a supervisor knows when it starts a run again. */
+export interface Restart {
+  /** Goes into the run's record. */
+  because: string
+  /** Since the call began; its time budget covers them. */
+  secondsUsed: number
+}
+
 export interface JobContext {
   emit(event: RunEvent): void
   /** Aborted by stop() and by the caller's signal: the job ends at its next safe point. */

@@ -23,7 +23,7 @@ import { predictFolder } from '../predict/predict.js'
 import { resolveBudget } from './budget.js'
 import { runEndValidation } from './end-validation.js'
 import type { Run, RunResult, ValidationFinishedEvent } from './events.js'
-import { type JobContext, startJob } from './job.js'
+import { type JobContext, type Restart, startJob } from './job.js'
 import { lockRun } from './lock.js'
 import { newRecord, readRunOptions, readRunSetup } from './open-run.js'
 import { ensurePrepared } from './prepare.js'
@@ -37,8 +37,8 @@ export interface JobOptions {
   signal?: AbortSignal | undefined
   /** Called at every sign of life, for a supervisor. */
   onAlive?: JobContext['alive'] | undefined
-  /** Why a supervisor starts the run again; goes into its record. */
-  restartedBecause?: string | undefined
+  /** Given by a supervisor that starts the run again. */
+  restart?: Restart | undefined
 }
 
 /**
@@ -46,7 +46,7 @@ export interface JobOptions {
  * Errors reach `finished` and the iteration: ERR_CONFIG, ERR_DATASET, ERR_RUN where the folder already holds a run or is
  * in use, ...
  */
-export function train(input: TrainInput, { restartedBecause, ...jobOptions }: JobOptions = {}): Run {
+export function train(input: TrainInput, { restart, ...jobOptions }: JobOptions = {}): Run {
   return startJob(async (context) => {
     const options = parseOptions(trainOptionsSchema, input, 'options of train')
     const folder = new RunFolder(runFolderOf(options))
@@ -60,7 +60,7 @@ export function train(input: TrainInput, { restartedBecause, ...jobOptions }: Jo
         }
         await noteOtherBudget(folder, options, context)
         const resumed = { run: folder.folder, from: 'newest', budget: {}, folders: options.folders } as const
-        return resumeRun(folder, resumed, context, restartedBecause)
+        return resumeRun(folder, resumed, context, restart)
       }
       const isPrepared = await ensurePrepared(options, context)
       if (!isPrepared) return stoppedBeforeStart(context)
@@ -77,13 +77,13 @@ export function train(input: TrainInput, { restartedBecause, ...jobOptions }: Jo
  * Goes on with a run at the exact step of its newest whole checkpoint; a finished run only gets what it lacks, or more
  * steps. A folder of nnU-Net is taken over: its run goes on as one of voxgrad.
  */
-export function resume(input: ResumeInput, { restartedBecause, ...jobOptions }: JobOptions = {}): Run {
+export function resume(input: ResumeInput, { restart, ...jobOptions }: JobOptions = {}): Run {
   return startJob(async (context) => {
     const options = parseOptions(resumeOptionsSchema, input, 'options of resume')
     const folder = new RunFolder(path.resolve(options.run))
     // Said before the lock would make the folder.
     if (!folder.holdsRun()) await folder.readRecord()
-    return withLock(folder, () => resumeRun(folder, options, context, restartedBecause))
+    return withLock(folder, () => resumeRun(folder, options, context, restart))
   }, jobOptions)
 }
 

@@ -4,6 +4,7 @@ import type { PredictInput, ResumeInput, TrainInput, ValidateInput } from '../co
 import type { ErrorCode } from '../errors.js'
 import type { PresetName } from '../plan/presets.js'
 import type { RunEvent } from './events.js'
+import type { Restart } from './job.js'
 import type { Section } from './watchdog.js'
 
 export interface PlanJobOptions {
@@ -32,8 +33,8 @@ export interface PreprocessJobOptions {
 export type Job =
   | { kind: 'plan'; options: PlanJobOptions }
   | { kind: 'preprocess'; options: PreprocessJobOptions }
-  | { kind: 'train'; options: TrainInput; restartedBecause?: string }
-  | { kind: 'resume'; options: ResumeInput; restartedBecause?: string }
+  | { kind: 'train'; options: TrainInput; restart?: Restart }
+  | { kind: 'resume'; options: ResumeInput; restart?: Restart }
   | { kind: 'validate'; options: ValidateInput }
   | { kind: 'predict'; options: PredictInput }
 

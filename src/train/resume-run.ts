@@ -8,7 +8,7 @@ import { readCandidates } from './candidates.js'
 import { readValidation, wantedValidations } from './end-validation.js'
 import type { RunResult } from './events.js'
 import { extend } from './extend.js'
-import type { JobContext } from './job.js'
+import type { JobContext, Restart } from './job.js'
 import { newRecord, readRunOptions, readRunSetup, recordOf } from './open-run.js'
 import { isTrained, type PolicyState } from './policy.js'
 import { chooseCheckpoint } from './resume.js'
@@ -17,7 +17,7 @@ import type { RunFolder, RunRecord } from './run-folder.js'
 
 /**
  * Resumes the run of a folder whose lock the caller has; a finished run only gets what it lacks, or more steps.
- * @param restartedBecause why a supervisor starts the run again; goes into its record
+ * @param restart given by a supervisor that starts the run again
  * @throws VoxgradError ERR_CHECKPOINT if no checkpoint is whole, ERR_CONFIG for a length that is reached already, and as
  * executeRun does
  */
@@ -25,7 +25,7 @@ export async function resumeRun(
   folder: RunFolder,
   options: ResumeOptions,
   context: JobContext,
-  restartedBecause: string | undefined,
+  restart: Restart | undefined,
 ): Promise<RunResult> {
   const { record: stored, options: started } = await readRunOptions(folder, { folders: options.folders })
   const id = stored?.id ?? randomUUID()
@@ -49,7 +49,7 @@ export async function resumeRun(
   if (!stored) await folder.writeRecord(record)
 
   const { epoch, step } = state
-  const text = restartedBecause === undefined ? choice.text : `${restartedBecause} ${choice.text}`
+  const text = restart ? `${restart.because} ${choice.text}` : choice.text
   const from = choice.name && path.basename(folder.checkpoint(choice.name))
   const line = { type: 'resume', from, epoch, step, text } as const
   await folder.cutMetrics(state, [])
@@ -64,7 +64,7 @@ export async function resumeRun(
     if (validations.length === wanted.length) return alreadyFinished(folder, record, state, validations, context)
     context.emit({ type: 'log', text: 'The run is finished; its validation is missing and follows now.' })
   }
-  return executeRun(setup, folder, record, choice.name, context, { isLonger })
+  return executeRun(setup, folder, record, choice.name, context, { isLonger, secondsUsed: restart?.secondsUsed })
 }
 
 async function alreadyFinished(

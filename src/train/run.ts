@@ -46,6 +46,7 @@ import { watch } from './watch.js'
 /**
  * Trains from a state to the end of the budget, or until the wish to stop; validates; keeps run.json true all the while.
  * @param from the checkpoint to go on from; null starts at step 0
+ * @param secondsUsed of the time budget, by an earlier process of this call
  * @param isLonger whether the run got more steps than it had, so that what had ended it no longer holds
  * @throws VoxgradError ERR_NON_FINITE where training became non-finite for good; ERR_DISK, ERR_CHECKPOINT, ...
  */
@@ -55,9 +56,9 @@ export async function executeRun(
   record: RunRecord,
   from: CheckpointName | null,
   context: JobContext,
-  { isLonger = false } = {},
+  { isLonger = false, secondsUsed = 0 }: { isLonger?: boolean; secondsUsed?: number | undefined } = {},
 ): Promise<RunResult> {
-  const deadline = performance.now() + (setup.budget.seconds ?? Number.POSITIVE_INFINITY) * 1000
+  const deadline = performance.now() + ((setup.budget.seconds ?? Number.POSITIVE_INFINITY) - secondsUsed) * 1000
   let failed: NonFiniteState | null = null
   for (let checkpoint = from; ; ) {
     const trainer = await native().createTrainer(setup.trainerConfig)

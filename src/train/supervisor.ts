@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { VoxgradError } from '../errors.js'
 import type { Run, RunEvent } from './events.js'
-import { type JobContext, startJob } from './job.js'
+import { type JobContext, type Restart, startJob } from './job.js'
 import type { FromChild, Job, ToChild } from './protocol.js'
 import { Watchdog } from './watchdog.js'
 
@@ -24,6 +24,7 @@ export function runInChild<Result>(job: Job, { signal }: { signal?: AbortSignal 
 }
 
 async function supervise<Result>(job: Job, context: JobContext): Promise<Result> {
+  const begin = performance.now()
   let next = job
   let restarts = 0
   let savedStep = -1
@@ -36,7 +37,7 @@ async function supervise<Result>(job: Job, context: JobContext): Promise<Result>
     const outcome = await runChild<Result>(next, { ...context, emit })
     if (outcome.kind === 'done') return outcome.result
     if (outcome.kind === 'failed') throw outcome.error
-    const again = restartOf(job, outcome.error.message)
+    const again = restartOf(job, { because: outcome.error.message, secondsUsed: (performance.now() - begin) / 1000 })
     if (savedStep > savedStepAtCrash) restarts = 0
     savedStepAtCrash = savedStep
     if (again === null || context.stopping.aborted || restarts >= mostRestarts) throw outcome.error
@@ -50,11 +51,10 @@ async function supervise<Result>(job: Job, context: JobContext): Promise<Result>
 }
 
 /** The same run from where it is; null for jobs that are not resumed. */
-function restartOf(job: Job, restartedBecause: string): Job | null {
+function restartOf(job: Job, restart: Restart): Job | null {
   // Options of the first call, such as a new length, are in run.json by now or nothing was done yet.
-  if (job.kind === 'train') return { ...job, options: { ...job.options, continue: true }, restartedBecause }
-  if (job.kind === 'resume')
-    return { ...job, options: { run: job.options.run, folders: job.options.folders }, restartedBecause }
+  if (job.kind === 'train') return { ...job, options: { ...job.options, continue: true }, restart }
+  if (job.kind === 'resume') return { ...job, options: { run: job.options.run, folders: job.options.folders }, restart }
   return null
 }
 

@@ -47,9 +47,9 @@ function start(job: Job): Run<unknown> {
     case 'preprocess':
       return startJob((context) => preprocessWithEvents(job.options, context))
     case 'train':
-      return train(job.options, { ...supervised, restartedBecause: job.restartedBecause })
+      return train(job.options, { ...supervised, restart: job.restart })
     case 'resume':
-      return resume(job.options, { ...supervised, restartedBecause: job.restartedBecause })
+      return resume(job.options, { ...supervised, restart: job.restart })
     case 'validate':
       return validate(job.options, supervised)
     case 'predict':

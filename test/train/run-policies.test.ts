@@ -99,7 +99,7 @@ describe('early stopping', () => {
 })
 
 describe('a budget of time', () => {
-  test('ends the call with everything saved, and the next call has it anew', async () => {
+  test('ends the call with everything saved, and the next call, but no restart within one, has it anew', async () => {
     const budget = { epochs: 200, stepsPerEpoch: 4, valSteps: 1, time: 0.5 }
     const { result } = await follow(train(options('timed', { budget })))
     expect(result).toMatchObject({ status: 'stopped', reason: 'time_budget' })
@@ -109,6 +109,8 @@ describe('a budget of time', () => {
     const { result: second } = await follow(resume({ run }))
     expect(second.reason).toBe('time_budget')
     expect(second.step).toBeGreaterThan(result.step)
+    const { result: third } = await follow(resume({ run }, { restart: { because: 'It crashed.', secondsUsed: 1 } }))
+    expect(third).toMatchObject({ reason: 'time_budget', step: second.step })
   })
 })
 
