@@ -6,15 +6,16 @@ import { parseDatasetJson } from '../../src/dataset/dataset-json.js'
 import { lastArgmax, median, percentile, roundHalfToEven } from '../../src/plan/numpy.js'
 import { planExperiment } from '../../src/plan/planner.js'
 import type { Fingerprint } from '../../src/plan/plans.js'
-import { type Preset, presets } from '../../src/plan/presets.js'
+import { type Preset, type planners, presets } from '../../src/plan/presets.js'
 import { topologyOf } from '../../src/plan/topology.js'
-import { compareWithGolden, goldenFolders } from './goldens.js'
+import { compareWithGolden, goldensIn } from '../parity/kinds/plans.js'
 
 const goldens = path.join(import.meta.dirname, '../goldens/plans')
 
 describe('against nnU-Net', () => {
-  test.each(goldenFolders(goldens))('%s', (name) => {
-    const { differences, plans, expected } = compareWithGolden(path.join(goldens, name))
+  const all = goldensIn(goldens).map((golden) => ({ name: path.basename(golden.folder), ...golden }))
+  test.each(all)('$name $planner', ({ folder, planner }) => {
+    const { differences, plans, expected } = compareWithGolden(folder, planner as keyof typeof planners)
     expect(differences).toEqual([])
     expect(JSON.stringify(plans)).toBe(JSON.stringify(expected))
   })
