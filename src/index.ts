@@ -1,5 +1,6 @@
 // The package's public entry.
 export {
+  type EvaluateInput,
   type PredictInput,
   type ResumeInput,
   type TrainInput,
@@ -13,3 +14,4 @@ export { plan } from './plan/plan.js'
 export { preprocess } from './preprocess/preprocess.js'
 export type { EpochLine, Run, RunEvent, RunResult } from './train/events.js'
 export { predict, resume, train, validate } from './train/jobs.js'
+export { type Evaluation, evaluate } from './validate/evaluate.js'

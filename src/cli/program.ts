@@ -4,6 +4,7 @@ import { version } from '../version.js'
 import { addAdvise } from './advise.js'
 import { reportFailure, reportUsage } from './context.js'
 import { addDoctor } from './doctor.js'
+import { addEvaluate } from './evaluate.js'
 import { addImport } from './import.js'
 import { addPlan } from './plan.js'
 import { addPredict } from './predict.js'
@@ -37,7 +38,7 @@ Exit codes: 0 done; 2 wrong usage, configuration or data; 70 a fault of voxgrad,
 
 const verbs = [
   [addDoctor, addImport, addPlan, addPreprocess, addTrain, addResume],
-  [addStatus, addStop, addRuns, addAdvise, addValidate, addPredict],
+  [addStatus, addStop, addRuns, addAdvise, addValidate, addPredict, addEvaluate],
 ]
 for (const add of verbs.flat()) add(program)
 

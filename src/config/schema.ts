@@ -295,6 +295,19 @@ export const predictOptionsSchema = z.strictObject({
   threads,
 })
 
+/** Cases at once. */
+const jobs = count.optional()
+
+export const evaluateOptionsSchema = z.strictObject({
+  predictions: z.string().min(1).describe('Folder of predicted segmentations'),
+  truth: z.string().min(1).describe('Folder of references'),
+  datasetJson: z.string().min(1).optional().describe('By default the one in predictions, or beside truth'),
+  plans: z.string().min(1).optional(),
+  output: z.string().min(1).optional().describe('By default summary.json in predictions'),
+  skipMissing: z.boolean().default(false).describe('Leave out references without a prediction'),
+  jobs,
+})
+
 /** What a caller writes: defaults may be left out. */
 export type TrainInput = z.input<typeof trainOptionsSchema>
 /** The same with every default filled in. */
@@ -305,6 +318,8 @@ export type ValidateInput = z.input<typeof validateOptionsSchema>
 export type ValidateOptions = z.infer<typeof validateOptionsSchema>
 export type PredictInput = z.input<typeof predictOptionsSchema>
 export type PredictOptions = z.infer<typeof predictOptionsSchema>
+export type EvaluateInput = z.input<typeof evaluateOptionsSchema>
+export type EvaluateOptions = z.infer<typeof evaluateOptionsSchema>
 export type Fold = z.infer<typeof foldSchema>
 export type CheckpointName = z.infer<typeof checkpointName>
 

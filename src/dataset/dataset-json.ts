@@ -10,6 +10,17 @@ export interface LabelEntry {
   values: number[]
 }
 
+/** What is trained, counted and evaluated: a foreground label, or with regions a region. */
+export interface Target {
+  name: string
+  /** As in dataset.json: a list is a region. */
+  value: number | number[]
+  /** The labels that it covers. */
+  labels: number[]
+  /** Its name in summary.json: the text of Python's number or tuple. */
+  key: string
+}
+
 export interface DatasetJson {
   /** The file as parsed (keysInFileOrder gives its order): what checkpoints and run folders store. */
   content: JsonObject
@@ -23,6 +34,11 @@ export interface DatasetJson {
   foregroundLabels: number[]
   /** A name for each foreground label: that of the first entry with this value alone, else the value as text. */
   foregroundNames: string[]
+  /**
+   * Without regions the foreground labels in ascending order, each with the name of the first entry with this value alone
+   * (else the value as text); with regions all entries but background and ignore in the order of the file.
+   */
+  targets: Target[]
   ignoreLabel: number | undefined
   /** Training with overlapping regions: an entry has more than one value. */
   hasRegions: boolean
@@ -88,8 +104,7 @@ export function parseDatasetJson(content: unknown, origin: string): DatasetJson 
   const ignoreLabel = labels.find((entry) => entry.name === 'ignore')?.values[0]
   const allLabels = uniqueSorted(labels.filter((entry) => entry.name !== 'ignore').flatMap((entry) => entry.values))
   const foregroundLabels = allLabels.filter((value) => value !== 0)
-  const nameOf = (value: number) =>
-    labels.find((entry) => entry.values.length === 1 && entry.values[0] === value)?.name ?? String(value)
+  const hasRegions = labels.some((entry) => entry.values.length > 1)
   const reader = fields.overwrite_image_reader_writer
   return {
     content: content as JsonObject,
@@ -97,14 +112,28 @@ export function parseDatasetJson(content: unknown, origin: string): DatasetJson 
     labels,
     allLabels,
     foregroundLabels,
-    foregroundNames: foregroundLabels.map(nameOf),
+    foregroundNames: foregroundLabels.map((value) => nameOf(value, labels)),
+    targets: hasRegions
+      ? labels.filter(isRegion).map(({ name }) => makeTarget(name, fields.labels[name] as number | number[]))
+      : foregroundLabels.map((value) => makeTarget(nameOf(value, labels), value)),
     ignoreLabel,
-    hasRegions: labels.some((entry) => entry.values.length > 1),
+    hasRegions,
     numTraining: fields.numTraining,
     fileEnding: fields.file_ending,
     overwriteImageReaderWriter: reader === undefined || reader === 'None' ? undefined : reader,
     listing: fields.dataset,
   }
+}
+
+const isRegion = ({ name, values }: LabelEntry) => name !== 'ignore' && values.some((value) => value !== 0)
+
+const nameOf = (value: number, labels: LabelEntry[]) =>
+  labels.find((entry) => entry.values.length === 1 && entry.values[0] === value)?.name ?? String(value)
+
+function makeTarget(name: string, value: number | number[]): Target {
+  const labels = [value].flat()
+  const tuple = labels.length === 1 ? `(${labels[0]},)` : `(${labels.join(', ')})`
+  return { name, value, labels, key: Array.isArray(value) ? tuple : String(value) }
 }
 
 /** nnU-Net's rules for labels (LabelManager and verify_dataset_integrity). */
@@ -132,9 +161,7 @@ function labelFaults(
   }
   if (others.length < 2) faults.push('"labels" needs at least one label besides background')
   if (labels.some((entry) => entry.values.length > 1)) {
-    const regions = labels.filter(
-      (entry) => entry.name !== 'ignore' && !(entry.values.length === 1 && entry.values[0] === 0),
-    )
+    const regions = labels.filter(isRegion)
     if (order === undefined || order.length !== regions.length) {
       faults.push(
         `"regions_class_order" must list one label per region (${regions.length}), found ${JSON.stringify(order) ?? 'nothing'}`,

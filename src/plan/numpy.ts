@@ -19,6 +19,21 @@ export function percentile(values: number[], percent: number): number {
   return weight >= 0.5 ? above - (above - below) * (1 - weight) : below + (above - below) * weight
 }
 
+/** numpy.sum of float64 values in its order of additions: eight sums side by side, above 128 values in halves. */
+export function pairwiseSum(values: readonly number[]): number {
+  const { length } = values
+  if (length > 128) {
+    const half = (length >> 1) - ((length >> 1) % 8)
+    return pairwiseSum(values.slice(0, half)) + pairwiseSum(values.slice(half))
+  }
+  const sums = new Float64Array(8)
+  const whole = length - (length % 8)
+  for (let i = 0; i < whole; i++) sums[i % 8] = (sums[i % 8] as number) + (values[i] as number)
+  const [a, b, c, d, e, f, g, h] = sums as unknown as [number, number, number, number, number, number, number, number]
+  const start = a + b + (c + d) + (e + f + (g + h))
+  return values.slice(whole).reduce((sum, value) => sum + value, start)
+}
+
 /** numpy.median */
 export function median(values: number[]): number {
   const sorted = [...values].sort((a, b) => a - b)

@@ -36,7 +36,8 @@ export async function runEndValidation(
     outputFolder,
     fileEnding: setup.dataset.fileEnding,
     reader: setup.plans.image_reader_writer as ReaderName,
-    foregroundLabels: labels.map(({ value }) => value),
+    targets: setup.dataset.targets,
+    ignoreLabel: setup.dataset.ignoreLabel,
     exportPlan: setup.exportPlan,
     window: {
       tileStep: options.validation.stepSize,
@@ -64,7 +65,7 @@ export async function runEndValidation(
         context.emit({
           type: 'case_validated',
           caseId,
-          dice: labels.map(({ value }) => finiteOrNull(metrics.get(value)?.Dice ?? Number.NaN)),
+          dice: labels.map(({ value }) => finiteOrNull(metrics.get(String(value))?.Dice ?? Number.NaN)),
         }),
     })
     const event: ValidationFinishedEvent = {
@@ -73,7 +74,7 @@ export async function runEndValidation(
       summary: path.join(outputFolder, 'summary.json'),
       labels: labels.map((label) => ({
         ...label,
-        dice: finiteOrNull(summary.mean.get(label.value)?.Dice ?? Number.NaN),
+        dice: finiteOrNull(summary.mean.get(String(label.value))?.Dice ?? Number.NaN),
       })),
       meanForegroundDice: finiteOrNull(summary.foregroundMean.Dice),
     }

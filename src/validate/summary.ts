@@ -1,9 +1,10 @@
 // summary.json in nnU-Net's exact form: means over cases and labels, sorted keys, NaN as a bare token.
-import { nanMean } from '../train/best.js'
+import { compareCodePoints } from '../dataset/raw.js'
+import { pairwiseSum } from '../plan/numpy.js'
 import type { LabelMetrics } from './metrics.js'
 
 export interface CaseResult {
-  metrics: Map<number, LabelMetrics>
+  metrics: Map<string, LabelMetrics>
   /** Absolute paths. */
   predictionFile: string
   referenceFile: string
@@ -11,7 +12,7 @@ export interface CaseResult {
 
 export interface Summary {
   foregroundMean: LabelMetrics
-  mean: Map<number, LabelMetrics>
+  mean: Map<string, LabelMetrics>
   cases: CaseResult[]
 }
 
@@ -21,19 +22,26 @@ const mapMetrics = (value: (name: keyof LabelMetrics) => number): LabelMetrics =
   Object.fromEntries(metricNames.map((name) => [name, value(name)])) as unknown as LabelMetrics
 
 /**
- * Means as nnU-Net takes them (compute_metrics_on_folder): per label over the cases, leaving NaN out;
- * over the labels plainly, so that one label without a value makes the foreground mean NaN.
+ * Means as nnU-Net takes them (compute_metrics_on_folder), with NumPy's order of summation: per label over the cases,
+ * leaving NaN out; over the labels plainly, so that one label without a value makes the foreground mean NaN.
+ * @param keys of the labels or regions
  */
-export function summarize(cases: CaseResult[], labels: readonly number[]): Summary {
-  const sorted = [...cases].sort((a, b) => (a.predictionFile < b.predictionFile ? -1 : 1))
-  const of = (result: CaseResult, label: number) => result.metrics.get(label) as LabelMetrics
+export function summarize(cases: CaseResult[], keys: readonly string[]): Summary {
+  const sorted = [...cases].sort((a, b) => compareCodePoints(a.predictionFile, b.predictionFile))
+  const of = (result: CaseResult, key: string) => result.metrics.get(key) as LabelMetrics
   const mean = new Map(
-    labels.map((label) => [label, mapMetrics((name) => nanMean(sorted.map((result) => of(result, label)[name])))]),
+    keys.map((key) => [key, mapMetrics((name) => nanMean(sorted.map((result) => of(result, key)[name])))]),
   )
   const foregroundMean = mapMetrics(
-    (name) => labels.reduce((sum, label) => sum + (mean.get(label) as LabelMetrics)[name], 0) / labels.length,
+    (name) => pairwiseSum([...mean.values()].map((metrics) => metrics[name])) / mean.size,
   )
   return { foregroundMean, mean, cases: sorted }
+}
+
+/** numpy.nanmean, which puts zeros in place of NaN. */
+function nanMean(values: number[]): number {
+  const known = values.filter((value) => !Number.isNaN(value)).length
+  return pairwiseSum(values.map((value) => (Number.isNaN(value) ? 0 : value))) / known
 }
 
 /** The text of summary.json, as Python's json module writes it with indent 4 and sorted keys. */
@@ -61,8 +69,8 @@ class PythonFloat {
 const floats = (metrics: LabelMetrics) =>
   Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name, new PythonFloat(value)]))
 
-const byLabel = (perLabel: Map<number, LabelMetrics>, convert: (metrics: LabelMetrics) => object) =>
-  Object.fromEntries([...perLabel].map(([label, metrics]) => [String(label), convert(metrics)]))
+const byLabel = (perLabel: Map<string, LabelMetrics>, convert: (metrics: LabelMetrics) => object) =>
+  Object.fromEntries([...perLabel].map(([key, metrics]) => [key, convert(metrics)]))
 
 function pythonJson(value: unknown, indent = ''): string {
   const deeper = `${indent}    `

@@ -1,6 +1,7 @@
 // Validation on whole cases: sliding window over the preprocessed case, back to the original grid, compared with the
 // reference segmentation (nnUNetTrainer.perform_actual_validation).
 import path from 'node:path'
+import type { Target } from '../dataset/dataset-json.js'
 import { type Geometry, type ReaderName, readSegmentation, writeSegmentation } from '../dataset/image.js'
 import { VoxgradError } from '../errors.js'
 import { writeFileAtomically } from '../files.js'
@@ -20,7 +21,8 @@ export interface CaseValidation {
   fileEnding: string
   /** The plans' image_reader_writer. */
   reader: ReaderName
-  foregroundLabels: number[]
+  targets: Target[]
+  ignoreLabel: number | undefined
   exportPlan: ExportPlan
   window: PredictionJob
 }
@@ -29,7 +31,7 @@ export interface ValidationHooks {
   /** Runs one prediction; it may end it early, which rejects. */
   predict<Result>(caseId: string, job: () => Promise<Result>): Promise<Result>
   /** A case is predicted, compared and written. */
-  onCase(caseId: string, metrics: Map<number, LabelMetrics>): void
+  onCase(caseId: string, metrics: Map<string, LabelMetrics>): void
 }
 
 /**
@@ -64,7 +66,10 @@ export async function validateCases(
   } finally {
     await exporting
   }
-  const summary = summarize(results, job.foregroundLabels)
+  const summary = summarize(
+    results,
+    job.targets.map(({ key }) => key),
+  )
   await writeFileAtomically(path.join(job.outputFolder, 'summary.json'), summaryText(summary))
   return summary
 }
@@ -86,7 +91,7 @@ async function compare(
     )
   }
   return {
-    metrics: caseMetrics(segmentation.labels, reference.labels, job.foregroundLabels),
+    metrics: caseMetrics(segmentation.labels, reference.labels, job.targets, job.ignoreLabel),
     predictionFile,
     referenceFile,
   }
