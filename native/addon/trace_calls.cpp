@@ -40,7 +40,8 @@ Napi::Value trace_steps_call(const Napi::CallbackInfo& info) {
     std::vector<Batch> batches;
     for (uint32_t i = 0; i < images.Length(); ++i) {
       batches.push_back({from_tensor<Napi::Float32Array, float>(images.Get(i), at::kFloat),
-                         from_tensor<Napi::Int16Array, int16_t>(labels.Get(i), at::kShort)});
+                         from_tensor<Napi::Int16Array, int16_t>(labels.Get(i), at::kShort),
+                         {}});
     }
     return run_in_pool<Trace>(
         info.Env(),

@@ -33,8 +33,10 @@ BatchMaker::BatchMaker(const TrainerConfig& config, at::MemoryFormat layout)
 
 Batch BatchMaker::training_batch(const std::vector<Case>& cases, uint64_t step) const {
   std::vector<at::Tensor> images, labels;
+  std::vector<Address> samples;
   for (int64_t index = 0; index < config_.batchSize; ++index) {
     const Address address{training_seed_, step, static_cast<uint32_t>(index)};
+    samples.push_back(address);
     Draw case_draw(address, Purpose::kTrainingCase), patch_draw(address, Purpose::kTrainingPatch);
     const Case& source = cases[static_cast<size_t>(case_draw.below(static_cast<int64_t>(cases.size())))];
     const bool forced = is_foreground_forced(index, config_.batchSize, config_.oversampleForeground);
@@ -54,13 +56,15 @@ Batch BatchMaker::training_batch(const std::vector<Case>& cases, uint64_t step) 
     images.push_back(sample.image);
     labels.push_back(sample.segmentation);
   }
-  return stack(images, labels);
+  return stack(images, labels, std::move(samples));
 }
 
 Batch BatchMaker::validation_batch(const std::vector<Case>& cases, uint64_t step) const {
   std::vector<at::Tensor> images, labels;
+  std::vector<Address> samples;
   for (int64_t index = 0; index < config_.batchSize; ++index) {
     const Address address{seed_, step, static_cast<uint32_t>(index)};
+    samples.push_back(address);
     Draw case_draw(address, Purpose::kValidationCase), patch_draw(address, Purpose::kValidationPatch);
     const Case& source = cases[static_cast<size_t>(case_draw.below(static_cast<int64_t>(cases.size())))];
     const bool forced = is_foreground_forced(index, config_.batchSize, config_.oversampleForeground);
@@ -69,11 +73,12 @@ Batch BatchMaker::validation_batch(const std::vector<Case>& cases, uint64_t step
     images.push_back(image);
     labels.push_back(segmentation.clamp_min(0));
   }
-  return stack(images, labels);
+  return stack(images, labels, std::move(samples));
 }
 
-Batch BatchMaker::stack(const std::vector<at::Tensor>& images, const std::vector<at::Tensor>& labels) const {
-  return {at::stack(images).contiguous(layout_), at::stack(labels)};
+Batch BatchMaker::stack(const std::vector<at::Tensor>& images, const std::vector<at::Tensor>& labels,
+                        std::vector<Address> samples) const {
+  return {at::stack(images).contiguous(layout_), at::stack(labels), std::move(samples)};
 }
 
 }  // namespace voxgrad

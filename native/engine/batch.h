@@ -9,8 +9,9 @@
 namespace voxgrad {
 
 struct Batch {
-  at::Tensor image;   // (B, C, D, H, W) or (B, C, H, W) float32, in the network's layout
-  at::Tensor labels;  // (B, D, H, W) or (B, H, W) int16, without negative values
+  at::Tensor image;              // (B, C, D, H, W) or (B, C, H, W) float32, in the network's layout
+  at::Tensor labels;             // (B, D, H, W) or (B, H, W) int16, without negative values
+  std::vector<Address> samples;  // what each sample was drawn from
 };
 
 class BatchMaker {
@@ -27,7 +28,8 @@ class BatchMaker {
   Batch validation_batch(const std::vector<Case>& cases, uint64_t step) const;
 
  private:
-  Batch stack(const std::vector<at::Tensor>& images, const std::vector<at::Tensor>& labels) const;
+  Batch stack(const std::vector<at::Tensor>& images, const std::vector<at::Tensor>& labels,
+              std::vector<Address> samples) const;
 
   const TrainerConfig config_;
   at::MemoryFormat layout_;

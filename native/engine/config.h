@@ -9,7 +9,8 @@
 
 namespace voxgrad {
 
-/// nnU-Net's PlainConvUNet (dynamic_network_architectures/architectures/unet.py) in numbers.
+/// nnU-Net's PlainConvUNet or ResidualEncoderUNet (dynamic_network_architectures/architectures/unet.py) in numbers.
+/// convsPerStage counts the residual blocks of the latter.
 struct NetworkConfig {
   std::string architecture;
   int64_t dimensions;
@@ -21,6 +22,8 @@ struct NetworkConfig {
   std::vector<int64_t> convsPerStage;
   std::vector<int64_t> convsPerStageDecoder;
   bool convBias;
+  bool hasDropout;
+  double dropoutProbability;
   double normEps;
   double negativeSlope;
 
@@ -36,6 +39,8 @@ struct NetworkConfig {
     visit("convsPerStage", &NetworkConfig::convsPerStage);
     visit("convsPerStageDecoder", &NetworkConfig::convsPerStageDecoder);
     visit("convBias", &NetworkConfig::convBias);
+    visit("hasDropout", &NetworkConfig::hasDropout);
+    visit("dropoutProbability", &NetworkConfig::dropoutProbability);
     visit("normEps", &NetworkConfig::normEps);
     visit("negativeSlope", &NetworkConfig::negativeSlope);
   }

@@ -1,8 +1,7 @@
-// PlainConvUNet: construction in nnU-Net's parameter order, and the forward pass.
+// The networks: construction in nnU-Net's parameter order, and the forward pass.
 #include "engine/network.h"
 
 #include "failure.h"
-#include "kernels/draw.h"
 #include "kernels/instance_norm.h"
 
 namespace voxgrad {
@@ -14,8 +13,11 @@ void check(const NetworkConfig& config) {
   auto require = [](bool good, const std::string& message) {
     if (!good) throw Failure("ERR_CONFIG", "network: " + message);
   };
-  require(config.architecture == "PlainConvUNet", "expected PlainConvUNet, found " + config.architecture);
+  require(config.architecture == "PlainConvUNet" || config.architecture == "ResidualEncoderUNet",
+          "expected PlainConvUNet or ResidualEncoderUNet, found " + config.architecture);
   require(config.dimensions == 2 || config.dimensions == 3, "expected 2 or 3 dimensions");
+  require(config.dropoutProbability >= 0 && config.dropoutProbability < 1,
+          "expected a dropoutProbability of at least 0 and below 1");
   require(stages >= 2, "expected at least 2 stages, found " + std::to_string(stages));
   require(
       config.kernelSizes.size() == stages && config.strides.size() == stages && config.convsPerStage.size() == stages,
@@ -36,51 +38,73 @@ std::vector<int64_t> weight_shape(int64_t first, int64_t second, const std::vect
 
 }  // namespace
 
-Network::Network(const NetworkConfig& config, uint64_t seed, at::Device device) : config_(config), device_(device) {
+Network::Network(const NetworkConfig& config, uint64_t seed, at::Device device)
+    : config_(config),
+      seed_(seed),
+      device_(device),
+      ones_(static_cast<size_t>(config.dimensions), 1),
+      zeros_(static_cast<size_t>(config.dimensions), 0) {
   check(config);
-  const auto& features = config.featuresPerStage;
-  const size_t stages = features.size();
-  const std::vector<int64_t> ones(static_cast<size_t>(config.dimensions), 1);
+  add_encoder();
+  add_decoder();
+}
 
-  int64_t channels = config.inputChannels;
-  for (size_t stage = 0; stage < stages; ++stage) {
+void Network::add_encoder() {
+  const bool residual = config_.architecture == "ResidualEncoderUNet";
+  const auto& features = config_.featuresPerStage;
+  int64_t channels = config_.inputChannels;
+  for (size_t stage = 0; stage < features.size(); ++stage) {
     auto& blocks = encoder_.emplace_back();
-    for (int64_t conv = 0; conv < config.convsPerStage[stage]; ++conv) {
-      const std::string prefix = "encoder.stages." + std::to_string(stage) + ".0.convs." + std::to_string(conv);
-      const auto& stride = conv == 0 ? config.strides[stage] : ones;
-      blocks.push_back(make_block(prefix, channels, features[stage], config.kernelSizes[stage], stride, seed));
+    const auto& kernel = config_.kernelSizes[stage];
+    if (residual && stage == 0) {
+      blocks.push_back(make_conv("encoder.stem.convs.0", channels, features[0], kernel, ones_));
+      channels = features[0];
+    }
+    const std::string prefix = "encoder.stages." + std::to_string(stage);
+    for (int64_t block = 0; block < config_.convsPerStage[stage]; ++block) {
+      const auto& stride = block == 0 ? config_.strides[stage] : ones_;
+      const std::string index = std::to_string(block);
+      if (residual) {
+        blocks.push_back(make_residual(prefix + ".blocks." + index, channels, features[stage], kernel, stride));
+      } else {
+        blocks.push_back(make_conv(prefix + ".0.convs." + index, channels, features[stage], kernel, stride));
+      }
       channels = features[stage];
     }
   }
-  // Decoder level 0 has the lowest resolution; level l works at the resolution of encoder stage stages - 2 - l.
+}
+
+void Network::add_decoder() {
+  const auto& features = config_.featuresPerStage;
+  const size_t stages = features.size();
+  // Level 0 has the lowest resolution; level l works at the resolution of encoder stage stages - 2 - l.
   for (size_t level = 0; level + 1 < stages; ++level) {
     const size_t stage = stages - 2 - level;
     auto& blocks = decoder_.emplace_back();
-    for (int64_t conv = 0; conv < config.convsPerStageDecoder[level]; ++conv) {
+    for (int64_t conv = 0; conv < config_.convsPerStageDecoder[level]; ++conv) {
       const std::string prefix = "decoder.stages." + std::to_string(level) + ".convs." + std::to_string(conv);
       const int64_t in = conv == 0 ? 2 * features[stage] : features[stage];
-      blocks.push_back(make_block(prefix, in, features[stage], config.kernelSizes[stage], ones, seed));
+      blocks.push_back(make_conv(prefix, in, features[stage], config_.kernelSizes[stage], ones_));
     }
   }
   for (size_t level = 0; level + 1 < stages; ++level) {
     const size_t stage = stages - 2 - level;
     const std::string prefix = "decoder.transpconvs." + std::to_string(level);
-    const auto& stride = config.strides[stage + 1];
     Convolution up;
-    up.stride = stride;
-    up.weight = add_parameter(prefix + ".weight",
-                              draw_weight(weight_shape(features[stage + 1], features[stage], stride), seed));
-    if (config.convBias) up.bias = add_parameter(prefix + ".bias", at::zeros({features[stage]}));
+    up.stride = config_.strides[stage + 1];
+    up.weight =
+        add_parameter(prefix + ".weight", draw_weight(weight_shape(features[stage + 1], features[stage], up.stride)));
+    if (config_.convBias) up.bias = add_parameter(prefix + ".bias", at::zeros({features[stage]}));
     upsamplings_.push_back(up);
   }
   for (size_t level = 0; level + 1 < stages; ++level) {
     const size_t stage = stages - 2 - level;
     const std::string prefix = "decoder.seg_layers." + std::to_string(level);
     Convolution head;
-    head.stride = ones;
-    head.weight = add_parameter(prefix + ".weight",
-                                draw_weight(weight_shape(config.outputChannels, features[stage], ones), seed));
-    head.bias = add_parameter(prefix + ".bias", at::zeros({config.outputChannels}));
+    head.stride = ones_;
+    head.weight =
+        add_parameter(prefix + ".weight", draw_weight(weight_shape(config_.outputChannels, features[stage], ones_)));
+    head.bias = add_parameter(prefix + ".bias", at::zeros({config_.outputChannels}));
     heads_.push_back(head);
   }
 }
@@ -92,30 +116,69 @@ size_t Network::add_parameter(const std::string& name, const at::Tensor& tensor)
   return parameters_.size() - 1;
 }
 
-at::Tensor Network::draw_weight(const std::vector<int64_t>& shape, uint64_t seed) const {
+at::Tensor Network::draw_weight(const std::vector<int64_t>& shape) const {
   at::Tensor weight = at::empty(shape);
   // Dimension 1 is the fan-in also of a transposed convolution, where it holds the output channels: nnU-Net's rule.
   const auto fan_in = static_cast<double>(weight.numel() / shape[0]);
-  const double slope = config_.negativeSlope;
+  constexpr double slope = 0.01;  // whatever the activation is
   const double deviation = std::sqrt(2.0 / (1.0 + slope * slope) / fan_in);
-  Draw draw({seed, parameters_.size(), 0}, Purpose::kInitialization);
+  Draw draw({seed_, parameters_.size(), 0}, Purpose::kInitialization);
   float* values = weight.data_ptr<float>();
   for (int64_t i = 0; i < weight.numel(); ++i) values[i] = static_cast<float>(deviation * draw.normal());
   return weight;
 }
 
-Network::ConvBlock Network::make_block(const std::string& prefix, int64_t in, int64_t out,
-                                       const std::vector<int64_t>& kernel, const std::vector<int64_t>& stride,
-                                       uint64_t seed) {
+Network::ConvBlock Network::make_linear(const std::string& prefix, int64_t in, int64_t out,
+                                        const std::vector<int64_t>& kernel, const std::vector<int64_t>& stride,
+                                        bool bias) {
   ConvBlock block;
   block.prefix = prefix;
   block.stride = stride;
+  block.slope = 1;
   for (int64_t extent : kernel) block.padding.push_back((extent - 1) / 2);
-  block.weight = add_parameter(prefix + ".conv.weight", draw_weight(weight_shape(out, in, kernel), seed));
-  if (config_.convBias) block.bias = add_parameter(prefix + ".conv.bias", at::zeros({out}));
+  block.weight = add_parameter(prefix + ".conv.weight", draw_weight(weight_shape(out, in, kernel)));
+  if (bias) block.bias = add_parameter(prefix + ".conv.bias", at::zeros({out}));
   block.norm_weight = add_parameter(prefix + ".norm.weight", at::ones({out}));
   block.norm_bias = add_parameter(prefix + ".norm.bias", at::zeros({out}));
   return block;
+}
+
+Network::ConvBlock Network::make_conv(const std::string& prefix, int64_t in, int64_t out,
+                                      const std::vector<int64_t>& kernel, const std::vector<int64_t>& stride) {
+  ConvBlock block = make_linear(prefix, in, out, kernel, stride, config_.convBias);
+  block.slope = config_.negativeSlope;
+  if (config_.hasDropout) {
+    block.dropout = dropout_channels_;
+    dropout_channels_ += out;
+  }
+  return block;
+}
+
+Network::ResidualBlock Network::make_residual(const std::string& prefix, int64_t in, int64_t out,
+                                              const std::vector<int64_t>& kernel, const std::vector<int64_t>& stride) {
+  ResidualBlock block;
+  block.first = make_conv(prefix + ".conv1", in, out, kernel, stride);
+  block.second = make_linear(prefix + ".conv2", out, out, kernel, ones_, config_.convBias);
+  parameters_[block.second.norm_weight].tensor.detach().zero_();
+  block.pooled = stride != ones_;
+  if (in != out) {
+    const std::string position = block.pooled ? "1" : "0";  // behind the pooling
+    block.projection = make_linear(prefix + ".skip." + position, in, out, ones_, ones_, /*bias=*/false);
+  }
+  return block;
+}
+
+at::Tensor Network::draw_dropout(const std::vector<Address>& samples) const {
+  const double p = config_.dropoutProbability;
+  if (dropout_channels_ == 0 || p == 0) return {};
+  const auto kept = static_cast<float>(1 / (1 - p));
+  at::Tensor factors = at::empty({static_cast<int64_t>(samples.size()), dropout_channels_});
+  float* factor = factors.data_ptr<float>();
+  for (const Address& sample : samples) {
+    Draw draw(sample, Purpose::kDropout);
+    for (int64_t channel = 0; channel < dropout_channels_; ++channel) *factor++ = draw.chance(p) ? 0.0f : kept;
+  }
+  return factors.to(device_);
 }
 
 at::MemoryFormat Network::memory_format() const {
@@ -123,23 +186,38 @@ at::MemoryFormat Network::memory_format() const {
   return config_.dimensions == 3 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
 }
 
-at::Tensor Network::apply(const ConvBlock& block, const at::Tensor& x) const {
-  const std::vector<int64_t> ones(block.stride.size(), 1), zeros(block.stride.size(), 0);
+at::Tensor Network::apply(const ConvBlock& block, const at::Tensor& x, const at::Tensor& dropout) const {
   // The convolution's bias is left out: the norm subtracts each channel's mean and so cancels it exactly. The parameter
-  // exists, decays and is saved as in nnU-Net.
+  // exists and is saved as in nnU-Net.
   at::Tensor y =
-      at::convolution(x, parameters_[block.weight].tensor, {}, block.stride, block.padding, ones, false, zeros, 1);
+      at::convolution(x, parameters_[block.weight].tensor, {}, block.stride, block.padding, ones_, false, zeros_, 1);
+  if (block.dropout && dropout.defined()) {
+    std::vector<int64_t> channels(static_cast<size_t>(y.dim()), 1);
+    channels[0] = y.size(0), channels[1] = y.size(1);
+    y.mul_(dropout.narrow(1, *block.dropout, y.size(1)).reshape(channels).to(y.scalar_type()));
+  }
   const at::Tensor &weight = parameters_[block.norm_weight].tensor, &bias = parameters_[block.norm_bias].tensor;
   if (device_.is_cpu()) {
-    return instance_norm_leaky_relu(y.contiguous(memory_format()), weight, bias, config_.normEps,
-                                    config_.negativeSlope);
+    return instance_norm_leaky_relu(y.contiguous(memory_format()), weight, bias, config_.normEps, block.slope);
   }
   y = at::instance_norm(y, weight, bias, {}, {}, true, 0.1, config_.normEps, true);
-  return at::leaky_relu_(y, config_.negativeSlope);
+  return block.slope == 1 ? y : at::leaky_relu_(y, block.slope);
 }
 
-std::vector<at::Tensor> Network::forward(const at::Tensor& image, const std::vector<bool>& wanted) const {
-  const std::vector<int64_t> ones(static_cast<size_t>(config_.dimensions), 1), zeros(ones.size(), 0);
+at::Tensor Network::apply(const ResidualBlock& block, const at::Tensor& x, const at::Tensor& dropout) const {
+  at::Tensor skip = x;
+  if (block.pooled) {
+    const auto& stride = block.first.stride;
+    skip = config_.dimensions == 3 ? at::avg_pool3d(x, stride, stride) : at::avg_pool2d(x, stride, stride);
+    skip = skip.contiguous(memory_format());
+  }
+  if (block.projection) skip = apply(*block.projection, skip, dropout);
+  at::Tensor y = apply(block.second, apply(block.first, x, dropout), dropout);
+  return at::leaky_relu_(y.add_(skip), config_.negativeSlope);
+}
+
+std::vector<at::Tensor> Network::forward(const at::Tensor& image, const std::vector<bool>& wanted,
+                                         const at::Tensor& dropout) const {
   auto bias_of = [this](const Convolution& convolution) -> std::optional<at::Tensor> {
     if (!convolution.bias) return std::nullopt;
     return parameters_[*convolution.bias].tensor;
@@ -147,7 +225,7 @@ std::vector<at::Tensor> Network::forward(const at::Tensor& image, const std::vec
   std::vector<at::Tensor> skips;
   at::Tensor x = image.contiguous(memory_format());
   for (const auto& stage : encoder_) {
-    for (const auto& block : stage) x = apply(block, x);
+    for (const Block& block : stage) x = std::visit([&](const auto& b) { return apply(b, x, dropout); }, block);
     skips.push_back(x);
   }
   const size_t levels = decoder_.size();
@@ -155,12 +233,12 @@ std::vector<at::Tensor> Network::forward(const at::Tensor& image, const std::vec
   for (size_t level = 0; level < levels; ++level) {
     const size_t output = levels - 1 - level;
     const Convolution &up = upsamplings_[level], &head = heads_[level];
-    x = at::convolution(x, parameters_[up.weight].tensor, bias_of(up), up.stride, zeros, ones, true, zeros, 1);
+    x = at::convolution(x, parameters_[up.weight].tensor, bias_of(up), up.stride, zeros_, ones_, true, zeros_, 1);
     x = at::cat({x, skips[output]}, 1);
-    for (const auto& block : decoder_[level]) x = apply(block, x);
+    for (const auto& block : decoder_[level]) x = apply(block, x, dropout);
     if (!wanted[output]) continue;
     logits[output] =
-        at::convolution(x, parameters_[head.weight].tensor, bias_of(head), ones, zeros, ones, false, zeros, 1);
+        at::convolution(x, parameters_[head.weight].tensor, bias_of(head), ones_, zeros_, ones_, false, zeros_, 1);
   }
   return logits;
 }
@@ -173,9 +251,10 @@ at::Tensor Network::forward(const at::Tensor& image) const {
 
 std::vector<std::pair<std::string, size_t>> Network::state_dict_keys() const {
   std::vector<std::pair<std::string, size_t>> keys;
-  auto add_block = [&](const std::string& owner, const ConvBlock& block) {
+  auto add_conv = [&](const std::string& owner, const ConvBlock& block) {
     const std::string prefix = owner + block.prefix;
-    for (const auto& [conv, norm] : {std::pair{".conv", ".norm"}, std::pair{".all_modules.0", ".all_modules.1"}}) {
+    const std::string behind_conv = block.dropout ? ".all_modules.2" : ".all_modules.1";
+    for (const auto& [conv, norm] : {std::pair{".conv", std::string(".norm")}, {".all_modules.0", behind_conv}}) {
       keys.emplace_back(prefix + conv + ".weight", block.weight);
       if (block.bias) keys.emplace_back(prefix + conv + ".bias", *block.bias);
       keys.emplace_back(prefix + norm + ".weight", block.norm_weight);
@@ -184,11 +263,20 @@ std::vector<std::pair<std::string, size_t>> Network::state_dict_keys() const {
   };
   for (const std::string owner : {"", "decoder."}) {
     for (const auto& stage : encoder_) {
-      for (const auto& block : stage) add_block(owner, block);
+      for (const Block& block : stage) {
+        if (const auto* conv = std::get_if<ConvBlock>(&block)) {
+          add_conv(owner, *conv);
+          continue;
+        }
+        const auto& residual = std::get<ResidualBlock>(block);
+        add_conv(owner, residual.first);
+        add_conv(owner, residual.second);
+        if (residual.projection) add_conv(owner, *residual.projection);
+      }
     }
   }
   for (const auto& stage : decoder_) {
-    for (const auto& block : stage) add_block("", block);
+    for (const auto& block : stage) add_conv("", block);
   }
   for (const auto* list : {&upsamplings_, &heads_}) {
     for (const auto& convolution : *list) {

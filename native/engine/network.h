@@ -1,13 +1,17 @@
-// PlainConvUNet in 2D and 3D, with nnU-Net's parameter names, order and initialization.
-// Source: dynamic_network_architectures (PlainConvUNet, PlainConvEncoder, UNetDecoder, ConvDropoutNormReLU).
+// PlainConvUNet and ResidualEncoderUNet in 2D and 3D, with nnU-Net's parameter names, order and initialization.
+// Source: dynamic_network_architectures (PlainConvUNet, ResidualEncoderUNet, PlainConvEncoder, ResidualEncoder,
+// BasicBlockD, UNetDecoder, ConvDropoutNormReLU, InitWeights_He, init_last_bn_before_add_to_0).
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "engine/config.h"
+#include "kernels/draw.h"
 
 namespace voxgrad {
 
@@ -19,17 +23,22 @@ struct Parameter {
 
 class Network {
  public:
-  /// Builds the network on a device. Weights are Kaiming normal with the leaky ReLU's slope (fan-in; nnU-Net's
-  /// InitWeights_He), biases 0, norm weights 1, drawn from `seed` alone.
+  /// Builds the network on a device. Weights are Kaiming normal for a leaky ReLU of slope 0.01 (fan-in), biases 0, norm
+  /// weights 1 but 0 in the last norm of a residual block, which so starts as its skip; drawn from `seed` alone.
   /// Throws Failure(ERR_CONFIG) if the lists do not fit together.
   Network(const NetworkConfig& config, uint64_t seed, at::Device device);
 
   /// `image` is (B, C, D, H, W) or (B, C, H, W). Returns one tensor of logits per wanted head, highest resolution
   /// first; head i is computed only if `wanted[i]`, else its place holds an undefined tensor. There are stages - 1
-  /// heads.
-  std::vector<at::Tensor> forward(const at::Tensor& image, const std::vector<bool>& wanted) const;
+  /// heads. `dropout` is what draw_dropout gives, or undefined to drop nothing.
+  std::vector<at::Tensor> forward(const at::Tensor& image, const std::vector<bool>& wanted,
+                                  const at::Tensor& dropout = {}) const;
   /// The logits at full resolution alone.
   at::Tensor forward(const at::Tensor& image) const;
+
+  /// What a training step multiplies channels with, (B, channels of all dropout layers in order) on the device: 0 with
+  /// the dropout's probability p, else 1 / (1 - p). Undefined where nothing is dropped. One address a sample.
+  at::Tensor draw_dropout(const std::vector<Address>& samples) const;
 
   /// Every distinct parameter in nnU-Net's order (the optimizer's indices).
   const std::vector<Parameter>& parameters() const { return parameters_; }
@@ -46,13 +55,23 @@ class Network {
   at::MemoryFormat memory_format() const;
 
  private:
-  // Indices into parameters_: the tensors of one ConvDropoutNormReLU.
+  // One ConvDropoutNormReLU: indices into parameters_.
   struct ConvBlock {
     std::string prefix;
     size_t weight, norm_weight, norm_bias;
     std::optional<size_t> bias;
     std::vector<int64_t> stride, padding;
+    std::optional<int64_t> dropout;  // its first column in what draw_dropout gives
+    double slope;                    // of the leaky ReLU; 1: none
   };
+  // One BasicBlockD: two convolutions, added to a skip that is pooled and projected where the extents or the number of
+  // channels change.
+  struct ResidualBlock {
+    ConvBlock first, second;
+    bool pooled;
+    std::optional<ConvBlock> projection;
+  };
+  using Block = std::variant<ConvBlock, ResidualBlock>;
   struct Convolution {
     size_t weight;
     std::optional<size_t> bias;
@@ -60,15 +79,27 @@ class Network {
   };
 
   size_t add_parameter(const std::string& name, const at::Tensor& tensor);
-  at::Tensor draw_weight(const std::vector<int64_t>& shape, uint64_t seed) const;
-  ConvBlock make_block(const std::string& prefix, int64_t in, int64_t out, const std::vector<int64_t>& kernel,
-                       const std::vector<int64_t>& stride, uint64_t seed);
-  at::Tensor apply(const ConvBlock& block, const at::Tensor& x) const;
+  at::Tensor draw_weight(const std::vector<int64_t>& shape) const;
+  void add_encoder();
+  void add_decoder();
+  ConvBlock make_conv(const std::string& prefix, int64_t in, int64_t out, const std::vector<int64_t>& kernel,
+                      const std::vector<int64_t>& stride);
+  // The same without dropout and activation.
+  ConvBlock make_linear(const std::string& prefix, int64_t in, int64_t out, const std::vector<int64_t>& kernel,
+                        const std::vector<int64_t>& stride, bool bias);
+  ResidualBlock make_residual(const std::string& prefix, int64_t in, int64_t out, const std::vector<int64_t>& kernel,
+                              const std::vector<int64_t>& stride);
+  at::Tensor apply(const ConvBlock& block, const at::Tensor& x, const at::Tensor& dropout) const;
+  at::Tensor apply(const ResidualBlock& block, const at::Tensor& x, const at::Tensor& dropout) const;
 
   NetworkConfig config_;
+  uint64_t seed_;
   at::Device device_;
+  std::vector<int64_t> ones_, zeros_;  // one entry a dimension
+  int64_t dropout_channels_ = 0;
   std::vector<Parameter> parameters_;
-  std::vector<std::vector<ConvBlock>> encoder_, decoder_;
+  std::vector<std::vector<Block>> encoder_;  // the stem is the first block of the first stage
+  std::vector<std::vector<ConvBlock>> decoder_;
   std::vector<Convolution> upsamplings_, heads_;  // lowest resolution first, as nnU-Net numbers them
 };
 

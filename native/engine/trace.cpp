@@ -28,7 +28,10 @@ Trace trace_steps(const TrainerConfig& config, const std::string& checkpoint, co
   Trace trace;
   for (size_t step = 0; step < batches.size(); ++step) {
     optimizer.zero_gradients();
-    const auto logits = network.forward(batches[step].image, loss.heads());
+    std::vector<Address> samples;
+    for (int64_t index = 0; index < batches[step].image.size(0); ++index)
+      samples.push_back({parse_seed(config.seed), step, static_cast<uint32_t>(index)});
+    const auto logits = network.forward(batches[step].image, loss.heads(), network.draw_dropout(samples));
     const at::Tensor value = loss(logits, batches[step].labels);
     value.backward();
     trace.losses.push_back(value.item<double>());

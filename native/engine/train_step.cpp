@@ -18,7 +18,8 @@ StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, ui
   at::Tensor loss;
   {
     const Autocast autocast(parts.network.device(), parts.precision);
-    const auto logits = parts.network.forward(batch.image, parts.loss.heads());
+    const auto logits =
+        parts.network.forward(batch.image, parts.loss.heads(), parts.network.draw_dropout(batch.samples));
     loss = parts.loss(logits, batch.labels);
   }
   parts.optimizer.scaled(loss).backward();

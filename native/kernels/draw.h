@@ -39,6 +39,7 @@ enum class Purpose : uint32_t {
   kBrightnessGradient = 21,
   kLocalGamma = 22,
   kSharpening = 23,
+  kDropout = 24,
 };
 
 using PhiloxBlock = std::array<uint32_t, 4>;

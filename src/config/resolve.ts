@@ -3,7 +3,8 @@ import { availableParallelism } from 'node:os'
 import type { DatasetJson } from '../dataset/dataset-json.js'
 import { VoxgradError } from '../errors.js'
 import type { AugmentationConfig, NetworkConfig, TrainerConfig } from '../native/binding.js'
-import type { Configuration } from '../plan/plans.js'
+import { type NetworkName, networkName, networkNames } from '../plan/architecture.js'
+import type { Architecture, Configuration } from '../plan/plans.js'
 import { type AugmentationPreset, smallestDa5Extent, smallestZoom } from './augmentation-presets.js'
 import { type TrainOptions, trainOptionsSchema } from './schema.js'
 
@@ -165,38 +166,74 @@ function resolveAugmentation(
   }
 }
 
-function resolveNetwork(
-  { network_class_name: className, arch_kwargs: plan }: TrainableConfiguration['architecture'],
+/** What the engine takes from arch_kwargs; nnU-Net's networks have more, for which its planners know no use. */
+const knownArguments = [
+  'n_stages',
+  'features_per_stage',
+  'conv_op',
+  'kernel_sizes',
+  'strides',
+  'n_conv_per_stage',
+  'n_blocks_per_stage',
+  'n_conv_per_stage_decoder',
+  'conv_bias',
+  'norm_op',
+  'norm_op_kwargs',
+  'dropout_op',
+  'dropout_op_kwargs',
+  'nonlin',
+  'nonlin_kwargs',
+]
+
+/** What the engine does not have, one text each. */
+function networkFaults(
+  { network_class_name: className, arch_kwargs: plan }: Architecture,
   dimensions: number,
-  dataset: TrainableDataset,
-): NetworkConfig {
-  const architecture = className.slice(className.lastIndexOf('.') + 1)
-  const faults = [
-    architecture !== 'PlainConvUNet' && `network_class_name: expected PlainConvUNet, found ${className}`,
-    !/InstanceNorm[23]d$/.test(plan.norm_op) && `arch_kwargs.norm_op: expected InstanceNorm, found ${plan.norm_op}`,
-    !/LeakyReLU$/.test(plan.nonlin) && `arch_kwargs.nonlin: expected torch.nn.LeakyReLU, found ${plan.nonlin}`,
-    plan.dropout_op !== null && `arch_kwargs.dropout_op: expected null, found ${plan.dropout_op}`,
+): string[] {
+  const isInstanceNorm = plan.norm_op?.endsWith(`.InstanceNorm${dimensions}d`)
+  const dropout = `.Dropout${dimensions}d`
+  return [
+    networkName(className) === undefined &&
+      `network_class_name: expected ${networkNames.join(' or ')}, found ${className}`,
+    ...Object.entries(plan).map(
+      ([key, value]) => !knownArguments.includes(key) && value !== null && `arch_kwargs.${key}: not supported`,
+    ),
+    !isInstanceNorm && `arch_kwargs.norm_op: expected torch.nn.InstanceNorm${dimensions}d, found ${plan.norm_op}`,
+    isInstanceNorm &&
+      plan.norm_op_kwargs?.affine !== true &&
+      `arch_kwargs.norm_op_kwargs.affine: expected true, found ${plan.norm_op_kwargs?.affine}`,
+    !plan.nonlin?.endsWith('.LeakyReLU') && `arch_kwargs.nonlin: expected torch.nn.LeakyReLU, found ${plan.nonlin}`,
+    plan.dropout_op != null &&
+      !plan.dropout_op.endsWith(dropout) &&
+      `arch_kwargs.dropout_op: expected null or torch.nn${dropout}, found ${plan.dropout_op}`,
   ].filter((fault) => fault !== false)
+}
+
+function resolveNetwork(architecture: Architecture, dimensions: number, dataset: TrainableDataset): NetworkConfig {
+  const faults = networkFaults(architecture, dimensions)
   if (faults.length > 0) {
     throw new VoxgradError(
       'ERR_CONFIG',
       `The plans ask for a network that voxgrad does not train; choose other plans, or make them with \`voxgrad plan\`.\n${faults.map((fault) => `  architecture.${fault}`).join('\n')}`,
     )
   }
+  const plan = architecture.arch_kwargs
   // Plans written by hand may give one number for all stages, or for all axes.
   const repeat = (value: number | number[], times: number) =>
     Array.isArray(value) ? value : new Array<number>(times).fill(value)
   return {
-    architecture,
+    architecture: networkName(architecture.network_class_name) as NetworkName,
     dimensions,
     inputChannels: dataset.channels,
     outputChannels: dataset.foregroundLabels.length + 1,
     featuresPerStage: plan.features_per_stage,
     kernelSizes: plan.kernel_sizes.map((size) => repeat(size, dimensions)),
     strides: plan.strides.map((stride) => repeat(stride, dimensions)),
-    convsPerStage: repeat(plan.n_conv_per_stage ?? 2, plan.n_stages),
+    convsPerStage: repeat(plan.n_conv_per_stage ?? plan.n_blocks_per_stage ?? 2, plan.n_stages),
     convsPerStageDecoder: repeat(plan.n_conv_per_stage_decoder, plan.n_stages - 1),
     convBias: plan.conv_bias,
+    hasDropout: plan.dropout_op != null,
+    dropoutProbability: plan.dropout_op == null ? 0 : ((plan.dropout_op_kwargs?.p as number | undefined) ?? 0.5),
     normEps: plan.norm_op_kwargs.eps ?? 1e-5,
     negativeSlope: (plan.nonlin_kwargs?.negative_slope as number | undefined) ?? 0.01,
   }

@@ -87,17 +87,20 @@ export interface TrainerConfig {
 }
 
 export interface NetworkConfig {
-  /** PlainConvUNet for now. */
-  architecture: string
+  architecture: 'PlainConvUNet' | 'ResidualEncoderUNet'
   dimensions: number
   inputChannels: number
   outputChannels: number
   featuresPerStage: number[]
   kernelSizes: number[][]
   strides: number[][]
+  /** Convolutions of a PlainConvUNet, residual blocks of a ResidualEncoderUNet. */
   convsPerStage: number[]
   convsPerStageDecoder: number[]
   convBias: boolean
+  /** Whole channels of a sample, before the norm; the layers count in the names of the weights. */
+  hasDropout: boolean
+  dropoutProbability: number
   normEps: number
   negativeSlope: number
 }

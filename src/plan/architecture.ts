@@ -24,6 +24,11 @@ const networks = {
 } as const
 
 export type NetworkName = keyof typeof networks
+export const networkNames = Object.keys(networks) as NetworkName[]
+
+/** The network that a class's name with or without its package means; undefined for any other. */
+export const networkName = (className: string): NetworkName | undefined =>
+  networkNames.find((name) => name === className.slice(className.lastIndexOf('.') + 1))
 
 /** nnU-Net's architecture entry in its key order; the number of dimensions is that of the strides. */
 export function makeArchitecture(network: NetworkName, stages: Stages): Architecture {
@@ -67,11 +72,11 @@ const oldKeys = [
  */
 export function architectureOfOldPlans(entry: JsonObject, origin: string): Architecture {
   const missing = oldKeys.filter((key) => entry[key] === undefined)
-  const network = Object.keys(networks).find((name) => name === entry.UNet_class_name) as NetworkName | undefined
+  const network = networkNames.find((name) => name === entry.UNet_class_name)
   if (missing.length > 0 || network === undefined) {
     throw new VoxgradError(
       'ERR_FORMAT',
-      `${origin} has no "architecture", nor the keys of older plans that describe one (UNet_class_name ${Object.keys(networks).join(' or ')}, ${oldKeys.join(', ')}). Plan the dataset again with \`voxgrad plan\`.`,
+      `${origin} has no "architecture", nor the keys of older plans that describe one (UNet_class_name ${networkNames.join(' or ')}, ${oldKeys.join(', ')}). Plan the dataset again with \`voxgrad plan\`.`,
     )
   }
   const convsPerStage = entry.n_conv_per_stage_encoder as number[]

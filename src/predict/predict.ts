@@ -68,10 +68,7 @@ async function checkInputs(cases: RawCase[], model: Model): Promise<void> {
     try {
       const { image } = await readCaseImages(images, caseId, { reader: model.reader })
       const expected = model.dataset.channels.length
-      if (image.shape[0] !== expected) {
-        const names = images.map((file) => path.basename(file)).join(', ')
-        faults.push(`${caseId}: expected ${expected} channels, found ${image.shape[0]} in ${names}`)
-      }
+      if (image.shape[0] !== expected) faults.push(`${caseId}: expected ${expected} channels, found ${image.shape[0]}`)
     } catch (error) {
       faults.push((error as Error).message)
     }
@@ -84,7 +81,7 @@ async function checkInputs(cases: RawCase[], model: Model): Promise<void> {
 async function predictCase(
   { image, spacing, geometry }: CaseImage,
   file: string,
-  { plans, configuration, mirrorAxes, reader }: Model,
+  { plans, configuration, mirrorAxes }: Model,
   trainers: NativeTrainer[],
   options: PredictOptions,
   hooks: PredictionHooks,
@@ -105,7 +102,7 @@ async function predictCase(
     logits: meanLogits(perFold),
     properties: preprocessed.properties,
   })
-  await writeSegmentation(file, labels, shape, { geometry, spacing }, reader)
+  await writeSegmentation(file, labels, shape, geometry)
 }
 
 /** Mean over folds, taken before the resampling as nnU-Net does. */

@@ -2,8 +2,7 @@
 // reference segmentation (nnUNetTrainer.perform_actual_validation).
 import path from 'node:path'
 import type { Target } from '../dataset/dataset-json.js'
-import { type Geometry, readSegmentation, writeSegmentation } from '../dataset/image.js'
-import type { ReaderName } from '../dataset/readers.js'
+import { type Geometry, type ReaderName, readSegmentation, writeSegmentation } from '../dataset/image.js'
 import { VoxgradError } from '../errors.js'
 import { writeFileAtomically } from '../files.js'
 import type { ExportedSegmentation, NativeTrainer, PredictionJob } from '../native/binding.js'
@@ -49,8 +48,7 @@ export async function validateCases(
   const finishCase = async (caseId: string, prediction: Awaited<ReturnType<NativeTrainer['predictCase']>>) => {
     const { logits, properties } = prediction
     const segmentation = await native().exportSegmentation({ ...job.exportPlan, logits, properties })
-    const grid = { geometry: prediction.geometry as Geometry, spacing: properties.spacing }
-    const result = await compare(job, caseId, segmentation, grid)
+    const result = await compare(job, caseId, segmentation, prediction.geometry as Geometry)
     results.push(result)
     hooks.onCase(caseId, result.metrics)
   }
@@ -80,11 +78,11 @@ async function compare(
   job: CaseValidation,
   caseId: string,
   segmentation: ExportedSegmentation,
-  grid: { geometry: Geometry; spacing: number[] },
+  geometry: Geometry,
 ): Promise<CaseResult> {
   const predictionFile = path.join(job.outputFolder, caseId + job.fileEnding)
   const referenceFile = path.join(job.referenceFolder, caseId + job.fileEnding)
-  await writeSegmentation(predictionFile, segmentation.labels, segmentation.shape, grid, job.reader)
+  await writeSegmentation(predictionFile, segmentation.labels, segmentation.shape, geometry)
   const reference = await readSegmentation(referenceFile, { reader: job.reader })
   if (reference.labels.length !== segmentation.labels.length) {
     throw new VoxgradError(

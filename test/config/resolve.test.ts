@@ -1,6 +1,6 @@
 // The engine's numbers from plans: against nnU-Net's own rules (goldens) and its documented examples.
 import { readFileSync } from 'node:fs'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { type AugmentationPreset, augmentationPresets, smallestZoom } from '../../src/config/augmentation-presets.js'
 import {
   deepSupervisionWeights,
@@ -11,6 +11,7 @@ import {
 } from '../../src/config/resolve.js'
 import { trainOptionsSchema } from '../../src/config/schema.js'
 import { makeArchitecture } from '../../src/plan/architecture.js'
+import type { Architecture } from '../../src/plan/plans.js'
 
 interface SpatialGolden {
   patch: number[]
@@ -128,11 +129,59 @@ test('a patch that is too thin for da5 is refused', () => {
   expect(resolve('default').augmentation.dummy2d).toBe(true)
 })
 
-test('a network that the engine does not have is refused with every fault', () => {
-  const architecture = structuredClone(configuration.architecture)
-  architecture.network_class_name = 'networks.Swin'
-  architecture.arch_kwargs.norm_op = 'torch.nn.BatchNorm3d'
-  expect(() => resolveTrainerConfig({ ...configuration, architecture }, dataset, options())).toThrow(
-    /network_class_name: expected PlainConvUNet, found networks.Swin\n.*norm_op: expected InstanceNorm/,
-  )
+describe('networks', () => {
+  const resolve = (architecture: object) =>
+    resolveTrainerConfig({ ...configuration, architecture: architecture as Architecture }, dataset, options()).network
+  const changed = (change: object) => ({
+    ...configuration.architecture,
+    arch_kwargs: { ...configuration.architecture.arch_kwargs, ...change },
+  })
+
+  test('a residual encoder has its blocks', () => {
+    const architecture = makeArchitecture('ResidualEncoderUNet', {
+      featuresPerStage: [32, 64, 128],
+      kernelSizes: [3, 3, 3].map((k) => [k, k, k]),
+      strides: [1, 2, 2].map((s) => [s, s, s]),
+      convsPerStage: [1, 3, 4],
+      convsPerStageDecoder: [1, 1],
+    })
+    expect(resolve(architecture)).toMatchObject({
+      architecture: 'ResidualEncoderUNet',
+      convsPerStage: [1, 3, 4],
+      convsPerStageDecoder: [1, 1],
+      hasDropout: false,
+    })
+  })
+
+  test('dropout has its probability, or that of PyTorch', () => {
+    const layers = { dropout_op: 'torch.nn.modules.dropout.Dropout3d' }
+    expect(resolve(changed({ ...layers, dropout_op_kwargs: { p: 0.2, inplace: true } }))).toMatchObject({
+      hasDropout: true,
+      dropoutProbability: 0.2,
+    })
+    expect(resolve(changed({ ...layers, dropout_op_kwargs: {} })).dropoutProbability).toBe(0.5)
+  })
+
+  test('what the engine does not have is refused, every fault at once', () => {
+    const architecture = changed({
+      norm_op: 'torch.nn.BatchNorm3d',
+      nonlin: 'torch.nn.GELU',
+      dropout_op: 'torch.nn.AlphaDropout',
+      stem_channels: 16,
+      bottleneck_channels: null,
+    })
+    architecture.network_class_name = 'networks.Swin'
+    expect(() => resolve(architecture)).toThrow(
+      new RegExp(
+        [
+          'network_class_name: expected PlainConvUNet or ResidualEncoderUNet, found networks.Swin',
+          'arch_kwargs.stem_channels: not supported',
+          'arch_kwargs.norm_op: expected torch.nn.InstanceNorm3d, found torch.nn.BatchNorm3d',
+          'arch_kwargs.nonlin: expected torch.nn.LeakyReLU, found torch.nn.GELU',
+          'arch_kwargs.dropout_op: expected null or torch.nn.Dropout3d, found torch.nn.AlphaDropout$',
+        ].join('\n.*'),
+      ),
+    )
+    expect(() => resolve(changed({ norm_op_kwargs: { eps: 1e-5 } }))).toThrow(/affine: expected true, found undefined/)
+  })
 })

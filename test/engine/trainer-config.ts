@@ -1,14 +1,16 @@
 // A complete TrainerConfig for tests of the engine, and the networks that goldens describe.
-import type { TrainerConfig } from '../../src/native/binding.js'
+import type { NetworkConfig, TrainerConfig } from '../../src/native/binding.js'
 import { defaultConfig } from '../augment/default-config.js'
 
 /** What differs between the networks of a test; all else is nnU-Net's default. */
 export interface NetworkShape {
+  architecture?: NetworkConfig['architecture']
   featuresPerStage: number[]
   kernelSizes: number[][]
   strides: number[][]
   convsPerStage?: number[]
   convsPerStageDecoder?: number[]
+  dropout?: number
   inputChannels: number
   outputChannels: number
   patchSize: number[]
@@ -30,7 +32,7 @@ export function trainerConfig(shape: NetworkShape): TrainerConfig {
     initialPatchSize: shape.patchSize.map((extent) => Math.ceil(extent * 1.5)),
     oversampleForeground: 0.33,
     network: {
-      architecture: 'PlainConvUNet',
+      architecture: shape.architecture ?? 'PlainConvUNet',
       dimensions: shape.patchSize.length,
       inputChannels: shape.inputChannels,
       outputChannels: shape.outputChannels,
@@ -40,6 +42,8 @@ export function trainerConfig(shape: NetworkShape): TrainerConfig {
       convsPerStage: shape.convsPerStage ?? Array(stages).fill(2),
       convsPerStageDecoder: shape.convsPerStageDecoder ?? Array(stages - 1).fill(2),
       convBias: true,
+      hasDropout: shape.dropout !== undefined,
+      dropoutProbability: shape.dropout ?? 0,
       normEps: 1e-5,
       negativeSlope: 0.01,
     },

@@ -1,5 +1,5 @@
-"""Writes the goldens of test/engine/network.test.ts: two small networks (3D with anisotropic kernels and strides, 2D with batch
-Dice) trained for five steps by nnU-Net's own network, loss, optimizer and gradient clipping. Per network NAME.json
+"""Writes the goldens of test/engine/network.test.ts: small networks (3D with anisotropic kernels and strides, 2D with batch
+Dice, a residual encoder with every kind of skip, and one with dropout, whose draws are made here anew) trained for five steps by nnU-Net's own network, loss, optimizer and gradient clipping. Per network NAME.json
 (configuration, losses, norms, learning rates), NAME.pth (start weights) and NAME.npz (batches, outputs, gradients, parameters).
 Made with nnunetv2 2.8.1, torch 2.15.0 on the CPU, one thread:  python make_networks.py networks
 """
@@ -11,7 +11,8 @@ from pathlib import Path
 os.environ["nnUNet_compile"] = "f"
 import numpy as np
 import torch
-from dynamic_network_architectures.architectures.unet import PlainConvUNet
+from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
+from dynamic_network_architectures.building_blocks.simple_conv_blocks import ConvDropoutNormReLU
 from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
@@ -21,7 +22,54 @@ NETWORKS = {
                     channels=2, classes=3, patch=[4, 12, 8], batch=2, batch_dice=False),
     "plain2d": dict(features=[2, 4, 6, 6], kernels=[[3, 3]] * 4, strides=[[1, 1], [2, 2], [2, 2], [2, 1]],
                     channels=1, classes=4, patch=[24, 16], batch=3, batch_dice=True),
+    "residual3d": dict(network=ResidualEncoderUNet, blocks=[1, 2, 1], convs=1, features=[2, 4, 4],
+                       kernels=[[1, 3, 3], [3, 3, 3], [3, 3, 3]], strides=[[1, 1, 1], [1, 2, 2], [2, 2, 2]],
+                       channels=1, classes=3, patch=[4, 12, 8], batch=2, batch_dice=False),
+    "dropout2d": dict(network=ResidualEncoderUNet, blocks=[1, 1, 1], convs=1, features=[4, 4, 6], kernels=[[3, 3]] * 3,
+                      strides=[[1, 1], [2, 2], [2, 2]], channels=1, classes=3, patch=[16, 12], batch=2, batch_dice=False,
+                      dropout=0.3),
 }
+SEED = 1  # of trainerConfig in test/engine/trainer-config.ts
+
+
+def uniform_numbers(step: int, sample: int, count: int) -> np.ndarray:
+    """The first numbers in [0, 1) of the stream for dropout: Philox4x32-10 of (seed, step, sample, purpose 24), 53 bits each."""
+    mask, words = 0xFFFFFFFF, []
+    for block in range((count + 1) // 2):
+        a, b, c, d = block, 24 << 16 | sample, step, 0
+        k0, k1 = SEED, 0
+        for _ in range(10):
+            p0, p1 = 0xD2511F53 * a, 0xCD9E8D57 * c
+            a, b, c, d = (p1 >> 32) ^ b ^ k0, p1 & mask, (p0 >> 32) ^ d ^ k1, p0 & mask
+            k0, k1 = k0 + 0x9E3779B9 & mask, k1 + 0xBB67AE85 & mask
+        words += [a, b, c, d]
+    return np.array([((high >> 5) << 26 | low >> 6) * 2.0 ** -53 for high, low in zip(words[::2], words[1::2])][:count])
+
+
+class GivenDropout(torch.nn.Module):
+    """Dropout of whole channels with known draws: `factors` (batch, channels) in place of random ones."""
+
+    def forward(self, x):
+        return x * self.factors[(...,) + (None,) * (x.dim() - 2)]
+
+
+def give_dropout(network, channels: list, p: float, step: int, batch: int) -> None:
+    """Sets every dropout layer's factors, in the order in which they are called."""
+    numbers = np.stack([uniform_numbers(step, sample, sum(channels)) for sample in range(batch)])
+    factors = torch.from_numpy(np.where(numbers < p, 0, 1 / (1 - p)).astype(np.float32))
+    layers = [module for module in network.modules() if isinstance(module, GivenDropout)]
+    for layer, values in zip(layers, factors.split(channels, dim=1), strict=True):
+        layer.factors = values
+
+
+def replace_dropout(module) -> list:
+    """Puts GivenDropout in place of the network's dropout layers; the channels of each."""
+    channels = []
+    for block in module.modules():
+        if isinstance(block, ConvDropoutNormReLU) and hasattr(block, "dropout"):
+            block.dropout = block.all_modules[1] = GivenDropout()
+            channels.append(block.output_channels)
+    return channels
 
 
 def main(out: Path) -> None:
@@ -32,10 +80,13 @@ def main(out: Path) -> None:
         rng = np.random.default_rng(seed)
         dim = len(case["patch"])
         stages = len(case["features"])
-        network = PlainConvUNet(
-            case["channels"], stages, case["features"], getattr(torch.nn, f"Conv{dim}d"), case["kernels"], case["strides"], 2,
-            case["classes"], 2, True, getattr(torch.nn, f"InstanceNorm{dim}d"), {"eps": 1e-5, "affine": True}, None, None,
+        network_class, blocks, convs = case.get("network", PlainConvUNet), case.get("blocks", [2] * stages), case.get("convs", 2)
+        network = network_class(
+            case["channels"], stages, case["features"], getattr(torch.nn, f"Conv{dim}d"), case["kernels"], case["strides"], blocks,
+            case["classes"], convs, True, getattr(torch.nn, f"InstanceNorm{dim}d"), {"eps": 1e-5, "affine": True},
+            getattr(torch.nn, f"Dropout{dim}d") if "dropout" in case else None, {"p": case.get("dropout")},
             torch.nn.LeakyReLU, {"inplace": True}, deep_supervision=True)
+        dropped = replace_dropout(network)
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(0.1 * torch.from_numpy(rng.standard_normal(parameter.shape).astype(np.float32)))
@@ -61,6 +112,7 @@ def main(out: Path) -> None:
                 targets.append(torch.nn.functional.interpolate(target.float(), size, mode="nearest-exact").to(torch.int16))
             rates.append(0.01 * (1 - step / 8) ** 0.9)
             optimizer.param_groups[0]["lr"] = rates[-1]
+            give_dropout(network, dropped, case.get("dropout", 0), step, case["batch"])
             optimizer.zero_grad(set_to_none=True)
             outputs = network(torch.from_numpy(image))
             value = loss(outputs, targets)
@@ -75,7 +127,8 @@ def main(out: Path) -> None:
                 arrays |= {f"after_{step + 1}/{n}": p.detach().numpy().copy() for n, p in network.named_parameters()}
         np.savez_compressed(out / f"{name}.npz", **arrays)
         (out / f"{name}.json").write_text(json.dumps({
-            "featuresPerStage": case["features"], "kernelSizes": case["kernels"], "strides": case["strides"],
+            "architecture": network_class.__name__, "convsPerStage": blocks, "convsPerStageDecoder": [convs] * (stages - 1),
+            **({"dropout": case["dropout"]} if "dropout" in case else {}), "featuresPerStage": case["features"], "kernelSizes": case["kernels"], "strides": case["strides"],
             "inputChannels": case["channels"], "outputChannels": case["classes"], "patchSize": case["patch"],
             "batchSize": case["batch"], "batchDice": case["batch_dice"], "deepSupervisionWeights": weights.tolist(),
             "losses": losses, "gradientNorms": norms, "learningRates": rates}, indent=2) + "\n")
