@@ -1,6 +1,7 @@
 // What stopping early costs, and what annealing gives back: three runs of the `tiny` preset on a preprocessed dataset, with
 // the same seed and budget. One trains it all, one ends after its patience, one anneals first.
 //   node bench/on-plateau.mjs DATASET [--epochs 80] [--steps-per-epoch 50] [--patience 5] [--min-delta 0.005] [--anneal-steps 300]
+//     [--metric ema_fg_dice] [--kinds whole,stop,anneal]
 // The folders come from nnUNet_raw, nnUNet_preprocessed and nnUNet_results. Appends a line a run to
 // bench/results/DATE-on-plateau.jsonl.
 import { spawnSync } from 'node:child_process'
@@ -18,7 +19,9 @@ const { values, positionals } = parseArgs({
     patience: { type: 'string', default: '5' },
     'min-delta': { type: 'string', default: '0.005' },
     'anneal-steps': { type: 'string', default: '300' },
+    metric: { type: 'string', default: 'ema_fg_dice' },
     seed: { type: 'string', default: '1' },
+    kinds: { type: 'string', default: 'whole,stop,anneal' },
   },
 })
 const [dataset] = positionals
@@ -34,12 +37,21 @@ const kinds = {
   anneal: [...patience, '--on-plateau', 'anneal', '--set', `earlyStopping.annealSteps=${values['anneal-steps']}`],
 }
 const file = path.join(root, 'bench/results', `${new Date().toISOString().slice(0, 10)}-on-plateau.jsonl`)
-for (const [kind, flags] of Object.entries(kinds)) {
+for (const kind of values.kinds.split(',')) {
   const run = path.join(results, `on-plateau-${kind}-${Date.now()}`)
   const common = ['--plans', 'nnUNetPlansTiny', '--seed', values.seed, '--epochs', values.epochs, '--val-steps', '20']
-  const length = ['--steps-per-epoch', values['steps-per-epoch'], '--run', run]
+  const length = [
+    '--steps-per-epoch',
+    values['steps-per-epoch'],
+    '--set',
+    `bestModel.metric=${values.metric}`,
+    '--run',
+    run,
+  ]
   const program = [path.join(root, 'dist/cli/main.js'), 'train', dataset, '3d_fullres', '0']
-  const { status } = spawnSync(process.execPath, [...program, ...common, ...length, ...flags], { stdio: 'inherit' })
+  const { status } = spawnSync(process.execPath, [...program, ...common, ...length, ...kinds[kind]], {
+    stdio: 'inherit',
+  })
   if (status !== 0) process.exit(1)
   const lines = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
     .trim()

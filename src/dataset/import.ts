@@ -203,7 +203,7 @@ function bytesOf(source: Source): number {
 
 async function splitChannels(file: string, nifti: NiftiImage, nameOf: (channel: number) => string): Promise<void> {
   const { image, geometry } = await readCaseImages([file], file, { reader: 'SimpleITKIO' })
-  if (!('sitk_stuff' in geometry)) return
+  if (geometry.sitk_stuff === undefined) return
   const [channels, z, y, x] = image.shape
   const voxels = storable(nifti)
   const size = z * y * x

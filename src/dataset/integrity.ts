@@ -5,8 +5,9 @@ import path from 'node:path'
 import { type CasePoolOptions, forEachCase } from '../case-pool.js'
 import { VoxgradError } from '../errors.js'
 import { type DatasetJson, readDatasetJson } from './dataset-json.js'
-import { allClose, type CaseImage, type Geometry, type ReaderName, readCaseImages } from './image.js'
+import { allClose, type CaseImage, type Geometry, readCaseImages } from './image.js'
 import { bytesToRead, listCases, parseImageName, type RawCase, readerOfCases, visibleNames } from './raw.js'
+import type { ReaderName } from './readers.js'
 
 export interface Fault {
   /** A warning does not stand in the way of training. */
@@ -183,8 +184,8 @@ function compareGrids(first: { file: string; image: CaseImage }, file: string, i
 
 /** What places a grid in space besides its spacing. */
 function placement(geometry: Geometry): number[] {
-  if ('nibabel_stuff' in geometry) return geometry.nibabel_stuff.original_affine.flat()
-  return [...geometry.sitk_stuff.origin, ...geometry.sitk_stuff.direction]
+  const { sitk_stuff: itk, nibabel_stuff: nibabel } = geometry
+  return [...(itk?.origin ?? []), ...(itk?.direction ?? []), ...(nibabel?.original_affine.flat() ?? [])]
 }
 
 function reportNonFinite(values: Float32Array, file: string, report: Report): void {

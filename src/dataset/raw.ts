@@ -5,9 +5,9 @@ import { VoxgradError } from '../errors.js'
 import { reasonOf } from '../files.js'
 import { keysInFileOrder } from '../json.js'
 import type { DatasetJson } from './dataset-json.js'
-import { type ReaderName, readerFor } from './image.js'
-import { readNifti } from './nifti.js'
-import { itkGeometry } from './nifti-geometry.js'
+import { readImageFile } from './image.js'
+import { isNiftiForItk } from './nifti-image.js'
+import { endingOf, type ReaderName, readersForEnding, supportedReader } from './readers.js'
 
 export interface RawCase {
   caseId: string
@@ -50,6 +50,8 @@ export function listCases(folder: string, datasetJson: DatasetJson): RawCase[] {
 export function listImageFolder(folder: string, datasetJson: DatasetJson): RawCase[] {
   const cases = casesOfFolder(folder, datasetJson)
   const expected = datasetJson.channels.length
+  // One file may hold all channels (RGB, 4D); whether it does shows when it is read.
+  if (cases.every(({ images }) => images.length === 1)) return cases
   const faulty = cases.filter((found) => found.images.length !== expected)
   if (faulty.length === 0) return cases
   const list = faulty.map((found) => `${found.caseId} (${found.images.length})`).join(', ')
@@ -105,47 +107,28 @@ function listedCases(folder: string, listing: NonNullable<DatasetJson['listing']
   })
 }
 
-/** nnU-Net's first choice by file ending; planning from a fingerprint needs the name alone. */
-const readerByEnding: Record<string, string> = {
-  '.nii.gz': 'SimpleITKIO',
-  '.nrrd': 'SimpleITKIO',
-  '.mha': 'SimpleITKIO',
-  '.gipl': 'SimpleITKIO',
-  '.nii': 'NibabelIO',
-  '.png': 'NaturalImage2DIO',
-  '.bmp': 'NaturalImage2DIO',
-  '.tif': 'NaturalImage2DIO',
-  '.tiff': 'Tiff3DIO',
-}
-
 /**
- * The name of the reader that nnU-Net would choose, for the plans: as readerOfCases has it, and by file ending alone where
- * the images are not at hand or of a format that voxgrad does not read.
- * @throws VoxgradError ERR_DATASET if nnU-Net has no reader for the file ending
- */
-export async function readerName(datasetJson: DatasetJson, cases: RawCase[]): Promise<string> {
-  const byEnding = readerByEnding[datasetJson.fileEnding.toLowerCase()]
-  const named = datasetJson.overwriteImageReaderWriter ?? byEnding
-  const isNifti = byEnding !== undefined && datasetJson.fileEnding.toLowerCase().startsWith('.nii')
-  if (named !== undefined && (cases.length === 0 || !isNifti)) return named
-  return readerOfCases(datasetJson, cases)
-}
-
-/**
- * The reader for the images of a dataset: that of dataset.json or of the file ending, but nibabel where SimpleITK cannot
- * read the first image (NIfTI-2, axes that are not orthogonal), as nnU-Net finds out by trying.
- * @throws VoxgradError ERR_DATASET if it is not supported
+ * The reader for the images of a dataset, as nnU-Net chooses it: that of dataset.json, else the first one for the file
+ * ending that can read the first image; without images the first one for the file ending.
+ * @throws VoxgradError ERR_DATASET if there is none for the file ending, or dataset.json names one that is not supported
  */
 export async function readerOfCases(datasetJson: DatasetJson, cases: RawCase[]): Promise<ReaderName> {
-  const reader = readerFor(datasetJson)
-  const first = cases[0]?.images[0]
-  if (reader === 'NibabelIO' || datasetJson.overwriteImageReaderWriter !== undefined || first === undefined)
-    return reader
+  const { overwriteImageReaderWriter: named, fileEnding } = datasetJson
+  if (named !== undefined) return supportedReader(named, 'overwrite_image_reader_writer of dataset.json')
+  const readers = readersForEnding(fileEnding)
+  const example = cases[0]?.images[0]
+  if (example === undefined) return readers[0]
+  for (const reader of readers) if (await canRead(example, reader)) return reader
+  // Whoever reads this image next says what is wrong with it.
+  return readers[0]
+}
+
+async function canRead(file: string, reader: ReaderName): Promise<boolean> {
   try {
-    const { header } = await readNifti(first)
-    return header.version === 1 && itkGeometry(header, 3) !== undefined ? reader : 'NibabelIO'
+    if (reader === 'SimpleITKIO' && endingOf(file) === '.nii.gz') return await isNiftiForItk(file)
+    await readImageFile(file, reader)
+    return true
   } catch {
-    // Whoever reads this image next says what is wrong with it.
-    return reader
+    return false
   }
 }

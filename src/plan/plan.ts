@@ -5,7 +5,7 @@ import type { CaseProgress } from '../case-pool.js'
 import { type DatasetName, type FolderOptions, type Folders, findDataset, resolveFolders } from '../config/folders.js'
 import { type DatasetJson, readDatasetJson } from '../dataset/dataset-json.js'
 import { checkDataset, type Fault, throwIfFaulty } from '../dataset/integrity.js'
-import { listCases, type RawCase, readerName } from '../dataset/raw.js'
+import { listCases, type RawCase, readerOfCases } from '../dataset/raw.js'
 import { readSplits } from '../dataset/splits.js'
 import { VoxgradError } from '../errors.js'
 import { readBytes, readJson, writeFileAtomically, writeJson } from '../files.js'
@@ -64,7 +64,7 @@ export async function plan(options: PlanOptions): Promise<PlanResult> {
     planner: preset.planner,
     plansName: preset.plansName,
     dataOf: preset.dataOf,
-    imageReaderWriter: await readerName(datasetJson, raw === undefined ? [] : casesIfThere(raw, datasetJson)),
+    imageReaderWriter: await readerOfCases(datasetJson, raw === undefined ? [] : casesIfThere(raw, datasetJson)),
     gpuMemoryGb: options.gpuMemoryGb,
   })
   const plansFile = path.join(target, `${preset.plansName}.json`)

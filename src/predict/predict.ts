@@ -68,7 +68,10 @@ async function checkInputs(cases: RawCase[], model: Model): Promise<void> {
     try {
       const { image } = await readCaseImages(images, caseId, { reader: model.reader })
       const expected = model.dataset.channels.length
-      if (image.shape[0] !== expected) faults.push(`${caseId}: expected ${expected} channels, found ${image.shape[0]}`)
+      if (image.shape[0] !== expected) {
+        const names = images.map((file) => path.basename(file)).join(', ')
+        faults.push(`${caseId}: expected ${expected} channels, found ${image.shape[0]} in ${names}`)
+      }
     } catch (error) {
       faults.push((error as Error).message)
     }
@@ -81,7 +84,7 @@ async function checkInputs(cases: RawCase[], model: Model): Promise<void> {
 async function predictCase(
   { image, spacing, geometry }: CaseImage,
   file: string,
-  { plans, configuration, mirrorAxes }: Model,
+  { plans, configuration, mirrorAxes, reader }: Model,
   trainers: NativeTrainer[],
   options: PredictOptions,
   hooks: PredictionHooks,
@@ -102,7 +105,7 @@ async function predictCase(
     logits: meanLogits(perFold),
     properties: preprocessed.properties,
   })
-  await writeSegmentation(file, labels, shape, geometry)
+  await writeSegmentation(file, labels, shape, { geometry, spacing }, reader)
 }
 
 /** Mean over folds, taken before the resampling as nnU-Net does. */

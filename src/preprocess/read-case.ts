@@ -1,7 +1,8 @@
 // A training case in memory: image and label on one grid.
 import { statSync } from 'node:fs'
-import { type CaseImage, type ReaderName, readCaseImages, readSegmentation } from '../dataset/image.js'
+import { type CaseImage, readCaseImages, readSegmentation } from '../dataset/image.js'
 import type { RawCase } from '../dataset/raw.js'
+import type { ReaderName } from '../dataset/readers.js'
 import { VoxgradError } from '../errors.js'
 
 export interface TrainingCase extends CaseImage {

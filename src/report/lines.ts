@@ -39,8 +39,8 @@ export class LinesView implements View {
     this.#write(
       `epoch ${row.epoch + 1}/${this.#shape.epochs}: train loss ${formatFixed(row.trainLoss, 4)}, ` +
         `val loss ${formatFixed(row.valLoss, 4)}, pseudo-Dice ${dice.join(', ')}, ` +
-        `EMA ${formatFixed(row.ema, 4)}${row.isBest ? ' (new best)' : ''}, lr ${formatRate(row.learningRate)}, ` +
-        `${formatFixed(row.seconds, 1)} s, ${formatDuration(row.secondsLeft)} left`,
+        `EMA ${formatFixed(row.ema, 4)}, lr ${formatRate(row.learningRate)}, ` +
+        `${formatFixed(row.seconds, 1)} s, ${formatDuration(row.secondsLeft)} left${row.isBest ? ', new best' : ''}`,
     )
   }
 

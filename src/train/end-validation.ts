@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { CheckpointName, TrainOptions } from '../config/schema.js'
-import type { ReaderName } from '../dataset/image.js'
+import type { ReaderName } from '../dataset/readers.js'
 import { readJson } from '../files.js'
 import type { NativeTrainer } from '../native/binding.js'
 import { validateCases } from '../validate/validate.js'

@@ -2,7 +2,8 @@
 // reference segmentation (nnUNetTrainer.perform_actual_validation).
 import path from 'node:path'
 import type { Target } from '../dataset/dataset-json.js'
-import { type Geometry, type ReaderName, readSegmentation, writeSegmentation } from '../dataset/image.js'
+import { type Geometry, readSegmentation, writeSegmentation } from '../dataset/image.js'
+import type { ReaderName } from '../dataset/readers.js'
 import { VoxgradError } from '../errors.js'
 import { writeFileAtomically } from '../files.js'
 import type { ExportedSegmentation, NativeTrainer, PredictionJob } from '../native/binding.js'
@@ -48,7 +49,8 @@ export async function validateCases(
   const finishCase = async (caseId: string, prediction: Awaited<ReturnType<NativeTrainer['predictCase']>>) => {
     const { logits, properties } = prediction
     const segmentation = await native().exportSegmentation({ ...job.exportPlan, logits, properties })
-    const result = await compare(job, caseId, segmentation, prediction.geometry as Geometry)
+    const grid = { geometry: prediction.geometry as Geometry, spacing: properties.spacing }
+    const result = await compare(job, caseId, segmentation, grid)
     results.push(result)
     hooks.onCase(caseId, result.metrics)
   }
@@ -78,11 +80,11 @@ async function compare(
   job: CaseValidation,
   caseId: string,
   segmentation: ExportedSegmentation,
-  geometry: Geometry,
+  grid: { geometry: Geometry; spacing: number[] },
 ): Promise<CaseResult> {
   const predictionFile = path.join(job.outputFolder, caseId + job.fileEnding)
   const referenceFile = path.join(job.referenceFolder, caseId + job.fileEnding)
-  await writeSegmentation(predictionFile, segmentation.labels, segmentation.shape, geometry)
+  await writeSegmentation(predictionFile, segmentation.labels, segmentation.shape, grid, job.reader)
   const reference = await readSegmentation(referenceFile, { reader: job.reader })
   if (reference.labels.length !== segmentation.labels.length) {
     throw new VoxgradError(

@@ -106,7 +106,7 @@ test('events become lines for people; an epoch is marked best by the event after
     'Dataset004_Hippocampus, 3d_fullres, nnUNetPlansTiny, fold 0: 8 training and 2 validation cases',
     '2 epochs x 10 steps = 20 steps',
     'cpu, 2 threads, seed 1; run folder /runs/fold_0',
-    `epoch 1/2: train loss -0.5000, val loss -, ${dice}, EMA 0.7000 (new best), lr 0.01, 3.3 s, 1m05s left`,
+    `epoch 1/2: train loss -0.5000, val loss -, ${dice}, EMA 0.7000, lr 0.01, 3.3 s, 1m05s left, new best`,
     `epoch 2/2: train loss -0.5000, val loss -, ${dice}, EMA 0.7000, lr 0.01, 3.3 s, 1m05s left`,
     'Validation of the final model, Dice:',
     '  Anterior         0.9000',

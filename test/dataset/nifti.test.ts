@@ -44,7 +44,7 @@ function close(found: ArrayLike<number>, reference: ArrayLike<number>, tolerance
 async function compareWriter(golden: string, geometry: Geometry, shape: [number, number, number], ending: string) {
   const size = shape[0] * shape[1] * shape[2]
   const file = path.join(temporary, `written${ending}`)
-  await writeSegmentation(file, new Uint8Array(size), shape, geometry)
+  await writeSegmentation(file, new Uint8Array(size), shape, { geometry, spacing: [1, 1, 1] })
   const content = readFileSync(file)
   const ours = (await decodeNifti(content, file)).header
   const theirs = (await decodeNifti(Buffer.concat([Buffer.from(golden, 'base64'), Buffer.alloc(4 + size)]), 'golden'))
@@ -162,7 +162,7 @@ describe('round trips', () => {
       sitk_stuff: { spacing: [0.5, 0.75, 2], origin: [-3, 4.5, 10], direction: [0, 1, 0, -1, 0, 0, 0, 0, 1] },
     }
     const labels = Uint16Array.from({ length: 12 }, (_, i) => i % 3)
-    await writeSegmentation(file, labels, [2, 2, 3], geometry)
+    await writeSegmentation(file, labels, [2, 2, 3], { geometry, spacing: [1, 1, 1] })
     const found = await readSegmentation(file)
     expect([...found.labels]).toEqual([...labels])
     expect(found.shape).toEqual([2, 2, 3])
@@ -171,7 +171,7 @@ describe('round trips', () => {
     close(itk.origin, geometry.sitk_stuff.origin, 0)
     close(itk.direction, geometry.sitk_stuff.direction, 1e-7)
     expect((await decodeNifti(readFileSync(file), file)).header.datatype).toBe(2)
-    await writeSegmentation(file, labels.fill(300), [2, 2, 3], geometry)
+    await writeSegmentation(file, labels.fill(300), [2, 2, 3], { geometry, spacing: [1, 1, 1] })
     expect([...(await readSegmentation(file)).labels]).toEqual(Array(12).fill(300))
     expect(readdirSync(temporary).filter((name) => name.endsWith('.tmp'))).toEqual([])
   })

@@ -3,8 +3,7 @@ import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { expect, test } from 'vitest'
 import { parseDatasetJson } from '../../src/dataset/dataset-json.js'
-import { readerFor, supportedReader } from '../../src/dataset/image.js'
-import { readerName, readerOfCases } from '../../src/dataset/raw.js'
+import { readerOfCases } from '../../src/dataset/raw.js'
 import { datasetJson } from './raw-dataset.js'
 
 const parse = (changes: object = {}) => parseDatasetJson({ ...datasetJson, ...changes }, 'dataset.json')
@@ -15,14 +14,18 @@ const golden = (kind: string) => {
 }
 
 test('by file ending, unless dataset.json fixes one', async () => {
-  expect(readerFor(parse())).toBe('SimpleITKIO')
-  expect(readerFor(parse({ file_ending: '.nii' }))).toBe('NibabelIO')
-  expect(readerFor(parse({ overwrite_image_reader_writer: 'NibabelIO' }))).toBe('NibabelIO')
-  expect(() => readerFor(parse({ file_ending: '.png' }))).toThrow(/".png" are not supported yet, NIfTI is/)
-  expect(() => readerFor(parse({ overwrite_image_reader_writer: 'Tiff3DIO' }))).toThrow(
-    /"Tiff3DIO" is not supported yet/,
+  const chosen = (changes: object) => readerOfCases(parse(changes), [])
+  expect(await chosen({})).toBe('SimpleITKIO')
+  expect(await chosen({ file_ending: '.nii' })).toBe('NibabelIO')
+  expect(await chosen({ file_ending: '.PNG' })).toBe('NaturalImage2DIO')
+  expect(await chosen({ file_ending: '.tif' })).toBe('NaturalImage2DIO')
+  expect(await chosen({ file_ending: '.tiff' })).toBe('Tiff3DIO')
+  expect(await chosen({ overwrite_image_reader_writer: 'NibabelIO' })).toBe('NibabelIO')
+  expect(await chosen({ overwrite_image_reader_writer: 'None' })).toBe('SimpleITKIO')
+  await expect(chosen({ file_ending: '.jpg' })).rejects.toThrow(/".jpg" are not supported/)
+  await expect(chosen({ overwrite_image_reader_writer: 'MyReader' })).rejects.toThrow(
+    /^overwrite_image_reader_writer of dataset.json: "MyReader" is not supported/,
   )
-  expect(() => supportedReader('NaturalImage2DIO', 'plans.json')).toThrow(/^plans.json: "NaturalImage2DIO"/)
 })
 
 test('nibabel where SimpleITK cannot read the first image', async () => {
@@ -32,10 +35,4 @@ test('nibabel where SimpleITK cannot read the first image', async () => {
     'SimpleITKIO',
   )
   expect(await readerOfCases(parse(), [{ caseId: 'x', images: ['/none.nii.gz'] }])).toBe('SimpleITKIO')
-})
-
-test('planning without images needs the name alone', async () => {
-  expect(await readerName(parse(), [])).toBe('SimpleITKIO')
-  expect(await readerName(parse({ file_ending: '.png' }), [])).toBe('NaturalImage2DIO')
-  await expect(readerName(parse({ file_ending: '.jpg' }), [])).rejects.toThrow(/".jpg" are not supported/)
 })

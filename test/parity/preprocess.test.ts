@@ -16,12 +16,7 @@ import { readNpz } from '../npz.js'
 
 const peer = process.env.VOXGRAD_PEER_DATA ?? ''
 const there = existsSync(path.join(peer, 'preprocessed'))
-const datasets = (there ? readdirSync(path.join(peer, 'preprocessed')) : []).filter((name) => {
-  const { file_ending: ending } = JSON.parse(readFileSync(path.join(peer, 'raw', name, 'dataset.json'), 'utf8'))
-  const readable = ending.startsWith('.nii')
-  if (!readable) console.log(`preprocess parity skipped for ${name}: ${ending} files are not read, only NIfTI`)
-  return readable
-})
+const datasets = there ? readdirSync(path.join(peer, 'preprocessed')) : []
 const ours = mkdtempSync(path.join(tmpdir(), 'voxgrad-preprocess-'))
 afterAll(() => rmSync(ours, { recursive: true }))
 

@@ -86,8 +86,14 @@ async function writeCase(caseId: string, seed: number, labelShape = shape): Prom
   const labels = Uint8Array.from({ length: labelShape[0] * labelShape[1] * labelShape[2] }, (_, i) =>
     i % 9 > 4 ? 1 : 0,
   )
-  await writeSegmentation(path.join(raw, 'imagesTr', `${caseId}_0000.nii.gz`), image, shape, geometry)
-  await writeSegmentation(path.join(raw, 'labelsTr', `${caseId}.nii.gz`), labels, labelShape, geometry)
+  await writeSegmentation(path.join(raw, 'imagesTr', `${caseId}_0000.nii.gz`), image, shape, {
+    geometry,
+    spacing: [1, 1, 1],
+  })
+  await writeSegmentation(path.join(raw, 'labelsTr', `${caseId}.nii.gz`), labels, labelShape, {
+    geometry,
+    spacing: [1, 1, 1],
+  })
 }
 
 /** Names and content of everything below the preprocessed dataset. */

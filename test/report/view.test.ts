@@ -103,8 +103,8 @@ test('plain lines: one an epoch, and one in thirty seconds of silence', () => {
   output.text = ''
   view.epoch(row)
   expect(output.text).toBe(
-    'epoch 12/20: train loss -0.8123, val loss -0.7000, pseudo-Dice Anterior 0.9123, Posterior -, EMA 0.8512 (new best), ' +
-      'lr 0.00953, 199.0 s, 2h14m left\n',
+    'epoch 12/20: train loss -0.8123, val loss -0.7000, pseudo-Dice Anterior 0.9123, Posterior -, EMA 0.8512, ' +
+      'lr 0.00953, 199.0 s, 2h14m left, new best\n',
   )
   expect(output.text).not.toContain('\u001b')
 })

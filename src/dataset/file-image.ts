@@ -1,0 +1,42 @@
+// What reading one image file gives, whatever its format: channels on one grid, and where the grid lies.
+import { VoxgradError } from '../errors.js'
+import type { ItkGeometry } from './nifti-geometry.js'
+
+/**
+ * Where the voxels lie in space, under the key that nnU-Net's reader gives it; stored with a preprocessed case and needed
+ * to write a segmentation. SimpleITK's values are in x, y, z order and LPS millimeters, 2 entries for a 2D file and 4 for a
+ * 4D file (direction: rows of a square matrix, flat); nibabel's affine (4 x 4) maps x, y, z indices to RAS millimeters.
+ * Formats without a place in space (PNG, BMP, TIFF) have neither.
+ */
+export type Geometry = {
+  sitk_stuff?: ItkGeometry
+  nibabel_stuff?: { original_affine: number[][] }
+}
+
+/** One file, its channels and their grid. */
+export interface FileImage {
+  path: string
+  /** (c, z, y, x) */
+  values: Float32Array
+  shape: [number, number, number, number]
+  /** Millimeters in the order (z, y, x). */
+  spacing: [number, number, number]
+  geometry: Geometry
+}
+
+/** An image without a third axis is one slice; nnU-Net gives it 999 times the spacing within, so that it is never resampled. */
+export const sliceSpacing = 999
+
+/** ERR_DATASET about an image file. */
+export function imageFault(file: string, expected: string, found: string): VoxgradError {
+  return new VoxgradError('ERR_DATASET', `${file}: expected ${expected}, found ${found}`)
+}
+
+/**
+ * Spacing as SimpleITKIO hands it on.
+ * @param spacing x, y, z, ... as ITK has it, 2 to 4 entries
+ */
+export function spacingOfItk(spacing: number[]): [number, number, number] {
+  const [x = 1, y = 1, z = 1] = spacing.map(Math.abs)
+  return spacing.length === 2 ? [Math.max(x, y) * sliceSpacing, y, x] : [z, y, x]
+}
