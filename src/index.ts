@@ -1,6 +1,7 @@
 // The package's public entry.
 export {
   type EvaluateInput,
+  type PlanInput,
   type PredictInput,
   type ResumeInput,
   type TrainInput,

@@ -3,7 +3,8 @@ import type { Command } from 'commander'
 import { nearest } from '../config/issues.js'
 import { VoxgradError } from '../errors.js'
 import type { PlanResult } from '../plan/plan.js'
-import { type PresetName, presets } from '../plan/presets.js'
+import { defaultPlansName, type PresetName, presets } from '../plan/presets.js'
+import { summaryOf } from '../plan/summary.js'
 import { runInChild } from '../train/supervisor.js'
 import { addCommonFlags, addJobsFlag, type CommonFlags, makeContext, wholeNumber } from './context.js'
 import { followPreparation } from './follow.js'
@@ -12,6 +13,8 @@ import { numberOrText } from './options.js'
 interface PlanFlags extends CommonFlags {
   preset?: string
   gpuMemory?: string
+  plansName?: string
+  overwrite?: boolean
   jobs?: string
 }
 
@@ -26,11 +29,25 @@ export function addPlan(program: Command): void {
     .argument('<dataset>', 'Id (4) or name (Dataset004_Hippocampus) of the dataset.')
     .option(
       '--preset <name>',
-      `${Object.keys(presets).join(' or ')} (default: default). tiny suits a machine without a GPU: its networks have a ` +
-        'quarter of the features, and its plans are called nnUNetPlansTiny.',
+      `${Object.keys(presets).join(', ')} (default: default). resenc-m, -l and -xl are nnU-Net's residual encoder ` +
+        'planners for 8, 24 and 40 GB of GPU memory. tiny suits a machine without a GPU: its networks have a quarter ' +
+        'of the features.',
     )
     .option('--gpu-memory <gigabytes>', "The GPU memory to plan for (default: that of nnU-Net's planner).")
-    .addHelpText('after', '\nExamples:\n  voxgrad plan 4\n  voxgrad plan Dataset004_Hippocampus --preset tiny')
+    .option('--plans-name <name>', "Name of the plans, in place of the preset's: nnUNetPlans, nnUNetPlansTiny, ...")
+    .option(
+      '--overwrite',
+      'Replace configurations of an existing plans file even if this changes their numbers, which data that are ' +
+        'preprocessed and runs may rely on.',
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  voxgrad plan 4
+  voxgrad plan Dataset004_Hippocampus --preset tiny
+  voxgrad plan 4 --preset resenc-l --gpu-memory 16 --plans-name ResEncL16GB`,
+    )
   addJobsFlag(command)
   addCommonFlags(command, ['raw', 'preprocessed']).action(async (dataset: string, flags: PlanFlags) => {
     const context = makeContext(flags)
@@ -40,6 +57,8 @@ export function addPlan(program: Command): void {
       folders: folderOptions,
       preset: presetOf(flags.preset ?? 'default'),
       gpuMemoryGb: flags.gpuMemory === undefined ? undefined : gigabytes(flags.gpuMemory),
+      plansName: flags.plansName,
+      overwrite: flags.overwrite,
       jobs: flags.jobs === undefined ? undefined : wholeNumber('-j', flags.jobs, 1),
     }
     const result = await followPreparation(runInChild<PlanResult>({ kind: 'plan', options }), context)
@@ -52,15 +71,9 @@ export function addPlan(program: Command): void {
       configurations: plans.configurations,
     })
     if (!fingerprintMade) view.message('The dataset_fingerprint.json that was there has been used.')
-    for (const [name, configuration] of Object.entries(plans.configurations)) {
-      if (configuration.patch_size === undefined) continue
-      const spacing = configuration.spacing?.map((value) => Number(value.toPrecision(3))).join(' x ')
-      view.message(
-        `  ${name}: patch ${configuration.patch_size.join(' x ')}, batch ${configuration.batch_size}, spacing ${spacing} mm`,
-      )
-    }
+    for (const line of summaryOf(plans)) view.message(line)
     view.message(`Plans: ${plansFile}`)
-    const suffix = plans.plans_name === 'nnUNetPlans' ? '' : ` --plans ${plans.plans_name}`
+    const suffix = plans.plans_name === defaultPlansName ? '' : ` --plans ${plans.plans_name}`
     view.message(`Next: voxgrad preprocess ${result.dataset.id}${suffix}`)
   })
 }

@@ -1,6 +1,7 @@
 // The options of every verb as zod schemas: all names, defaults and limits live here and nowhere else.
 import { z } from 'zod'
 import { VoxgradError } from '../errors.js'
+import { type PresetName, presets } from '../plan/presets.js'
 import { type AugmentationNumbers, augmentationPresets } from './augmentation-presets.js'
 import { describeIssues } from './issues.js'
 
@@ -214,6 +215,27 @@ const seedSchema = z
 const checkpointName = z.enum(['final', 'best', 'latest'])
 const threads = count.optional().describe('Native threads; without it one for each processor that the process may use')
 
+/** Options of `plan`. */
+export const planOptionsSchema = z.strictObject({
+  dataset,
+  ...foldersSchema.shape,
+  preset: z.enum(Object.keys(presets) as [PresetName, ...PresetName[]]).default('default'),
+  gpuMemoryGb: positive.optional().describe("The GPU memory to plan for; without it that of nnU-Net's planner"),
+  plansName: z
+    .string()
+    .regex(
+      /^(?!.*__)\w[\w.-]*$/,
+      'expected a name of letters, digits, ".", "-" and "_", without two "_" in a row (they divide the parts of a run folder)',
+    )
+    .optional()
+    .describe("The plans file without .json, in place of the preset's"),
+  overwrite: z
+    .boolean()
+    .default(false)
+    .describe('Replace configurations of an existing plans file of this dataset by ones with other numbers'),
+  jobs: count.optional().describe('Cases at once; without it one for each processor, 8 at most'),
+})
+
 /** Options of `train`; `z.infer` of it with every default filled in is what a run stores in run.json. */
 export const trainOptionsSchema = z.strictObject({
   dataset,
@@ -309,6 +331,7 @@ export const evaluateOptionsSchema = z.strictObject({
 })
 
 /** What a caller writes: defaults may be left out. */
+export type PlanInput = z.input<typeof planOptionsSchema>
 export type TrainInput = z.input<typeof trainOptionsSchema>
 /** The same with every default filled in. */
 export type TrainOptions = z.infer<typeof trainOptionsSchema>

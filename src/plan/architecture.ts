@@ -8,7 +8,8 @@ export interface Stages {
   featuresPerStage: number[]
   kernelSizes: number[][]
   strides: number[][]
-  convsPerStage: number[]
+  /** Convolutions, or residual blocks, of the encoder. */
+  depths: number[]
   convsPerStageDecoder: number[]
 }
 
@@ -41,7 +42,7 @@ export function makeArchitecture(network: NetworkName, stages: Stages): Architec
       conv_op: `torch.nn.modules.conv.Conv${dimensions}d`,
       kernel_sizes: stages.kernelSizes,
       strides: stages.strides,
-      [networks[network].stageKey]: stages.convsPerStage,
+      [networks[network].stageKey]: stages.depths,
       n_conv_per_stage_decoder: stages.convsPerStageDecoder,
       conv_bias: true,
       norm_op: `torch.nn.modules.instancenorm.InstanceNorm${dimensions}d`,
@@ -79,14 +80,14 @@ export function architectureOfOldPlans(entry: JsonObject, origin: string): Archi
       `${origin} has no "architecture", nor the keys of older plans that describe one (UNet_class_name ${networkNames.join(' or ')}, ${oldKeys.join(', ')}). Plan the dataset again with \`voxgrad plan\`.`,
     )
   }
-  const convsPerStage = entry.n_conv_per_stage_encoder as number[]
+  const depths = entry.n_conv_per_stage_encoder as number[]
   const features = (stage: number) =>
     Math.min((entry.UNet_base_num_features as number) * 2 ** stage, entry.unet_max_num_features as number)
   return makeArchitecture(network, {
-    featuresPerStage: convsPerStage.map((_, stage) => features(stage)),
+    featuresPerStage: depths.map((_, stage) => features(stage)),
     kernelSizes: entry.conv_kernel_sizes as number[][],
     strides: entry.pool_op_kernel_sizes as number[][],
-    convsPerStage,
+    depths,
     convsPerStageDecoder: entry.n_conv_per_stage_decoder as number[],
   })
 }

@@ -1,8 +1,10 @@
 // The verb `plan`: checks a raw dataset, takes its fingerprint, plans, and writes what nnU-Net has in nnUNet_preprocessed.
 import { existsSync } from 'node:fs'
 import path from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { CaseProgress } from '../case-pool.js'
-import { type DatasetName, type FolderOptions, type Folders, findDataset, resolveFolders } from '../config/folders.js'
+import { type DatasetName, type Folders, findDataset, resolveFolders } from '../config/folders.js'
+import { type PlanInput, parseOptions, planOptionsSchema } from '../config/schema.js'
 import { type DatasetJson, readDatasetJson } from '../dataset/dataset-json.js'
 import { checkDataset, type Fault, throwIfFaulty } from '../dataset/integrity.js'
 import { listCases, type RawCase, readerOfCases } from '../dataset/raw.js'
@@ -10,18 +12,10 @@ import { readSplits } from '../dataset/splits.js'
 import { VoxgradError } from '../errors.js'
 import { readBytes, readJson, writeFileAtomically, writeJson } from '../files.js'
 import { extractFingerprint } from '../preprocess/fingerprint.js'
-import { planExperiment } from './planner.js'
+import { planWithPreset } from './planner.js'
 import { type Fingerprint, type Plans, readPlans } from './plans.js'
-import { type Preset, type PresetName, presets } from './presets.js'
 
-export interface PlanOptions extends FolderOptions {
-  /** Id or name. */
-  dataset: string
-  preset?: PresetName | undefined
-  /** GPU memory to plan for, in GB. */
-  gpuMemoryGb?: number | undefined
-  /** Cases at once. */
-  jobs?: number | undefined
+export interface PlanOptions extends PlanInput {
   signal?: AbortSignal | undefined
   onProgress?: ((progress: CaseProgress & { stage: 'check' | 'fingerprint' }) => void) | undefined
   /** Faults of the dataset that do not stop the planning. */
@@ -39,36 +33,39 @@ export interface PlanResult {
 
 /**
  * Plans a dataset. A fingerprint that is there is used, as nnU-Net does; then no image is needed. Without one, all cases
- * are checked and measured. Configurations of an existing plans file that the planner does not make are kept.
+ * are checked and measured. Configurations of an existing plans file that the planner does not make are kept; ones that
+ * were planned with other numbers from the same data are replaced only with `overwrite`.
  * @throws VoxgradError ERR_CONFIG, ERR_DATASET (all faults at once), ERR_DISK
  */
-export async function plan(options: PlanOptions): Promise<PlanResult> {
+export async function plan({ signal, onProgress, onWarning, ...input }: PlanOptions): Promise<PlanResult> {
+  const options = parseOptions(planOptionsSchema, input, 'options of plan')
   const folders = resolveFolders(options)
   const dataset = findDataset(folders, options.dataset)
   const target = path.join(folders.preprocessed, dataset.name)
   const raw = rawFolder(folders, dataset)
-  const preset: Preset = presets[options.preset ?? 'default']
 
   const jsonFile = path.join(raw ?? target, 'dataset.json')
   const datasetJson = await readDatasetJson(jsonFile)
   const fingerprintFile = path.join(target, 'dataset_fingerprint.json')
   const fingerprintMade = !existsSync(fingerprintFile)
   if (fingerprintMade) {
-    await writeJson(fingerprintFile, await makeFingerprint(raw, dataset, options))
+    await writeJson(
+      fingerprintFile,
+      await makeFingerprint(raw, dataset, { jobs: options.jobs, signal, onProgress, onWarning }),
+    )
   }
   const fingerprint = (await readJson(fingerprintFile, 'fingerprint')) as Fingerprint
 
-  if (raw !== undefined) await carrySplits(raw, target)
-  const planned = planExperiment(fingerprint, datasetJson, {
+  const planned = planWithPreset(fingerprint, datasetJson, {
+    preset: options.preset,
     datasetName: dataset.name,
-    planner: preset.planner,
-    plansName: preset.plansName,
-    dataOf: preset.dataOf,
+    plansName: options.plansName,
     imageReaderWriter: await readerOfCases(datasetJson, raw === undefined ? [] : casesIfThere(raw, datasetJson)),
     gpuMemoryGb: options.gpuMemoryGb,
   })
-  const plansFile = path.join(target, `${preset.plansName}.json`)
-  const plans = await withKeptConfigurations(preset.adapt?.(planned) ?? planned, plansFile)
+  const plansFile = path.join(target, `${planned.plans_name}.json`)
+  const plans = await joinWithExisting(planned, plansFile, options.overwrite)
+  if (raw !== undefined) await carrySplits(raw, target)
   if (raw !== undefined) {
     await writeFileAtomically(path.join(target, 'dataset.json'), await readBytes(jsonFile, 'dataset.json'))
   }
@@ -94,7 +91,7 @@ function casesIfThere(raw: string, datasetJson: DatasetJson): RawCase[] {
 async function makeFingerprint(
   raw: string | undefined,
   dataset: DatasetName,
-  { jobs, signal, onProgress, onWarning }: PlanOptions,
+  { jobs, signal, onProgress, onWarning }: Omit<PlanOptions, 'dataset'>,
 ): Promise<Fingerprint> {
   if (raw === undefined) {
     throw new VoxgradError(
@@ -139,9 +136,37 @@ async function carrySplits(raw: string, target: string): Promise<void> {
   )
 }
 
-async function withKeptConfigurations(plans: Plans, file: string): Promise<Plans> {
+/**
+ * The plans together with the other configurations of an existing file.
+ * @throws VoxgradError ERR_CONFIG where the file has other numbers for the same data, because preprocessed data and runs
+ * may rely on them
+ */
+async function joinWithExisting(plans: Plans, file: string, overwrite: boolean): Promise<Plans> {
   if (!existsSync(file)) return plans
-  const { configurations: old } = await readPlans(file)
-  const kept = Object.entries(old).filter(([name]) => !Object.hasOwn(plans.configurations, name))
+  const old = await readPlans(file)
+  const changed = Object.entries(plans.configurations).flatMap(([name, configuration]) =>
+    isSame(old.configurations[name] ?? configuration, configuration) ? [] : [name],
+  )
+  if (changed.length > 0 && !overwrite && isSame(dataOf(old), dataOf(plans))) {
+    throw new VoxgradError(
+      'ERR_CONFIG',
+      `${file} has other numbers for ${changed.join(', ')}: it was planned for another GPU memory or dataset.json, or edited. Plan under another name with --plans-name, or replace it with --overwrite; data preprocessed and runs started with it then no longer fit.`,
+    )
+  }
+  const kept = Object.entries(old.configurations).filter(([name]) => !Object.hasOwn(plans.configurations, name))
   return { ...plans, configurations: { ...plans.configurations, ...Object.fromEntries(kept) } }
+}
+
+/** What plans say about the data that they were made for. */
+const dataOf = (plans: Plans) => [
+  plans.original_median_spacing_after_transp,
+  plans.original_median_shape_after_transp,
+  plans.foreground_intensity_properties_per_channel,
+]
+
+/** Equal but for the last digits of numbers. */
+function isSame(a: unknown, b: unknown): boolean {
+  const rounded = (value: unknown): unknown =>
+    JSON.parse(JSON.stringify(value, (_, entry) => (typeof entry === 'number' ? entry.toPrecision(9) : entry)))
+  return isDeepStrictEqual(rounded(a), rounded(b))
 }

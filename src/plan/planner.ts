@@ -1,21 +1,30 @@
-// nnU-Net's experiment planner: from a dataset's fingerprint to patch sizes, networks and batch sizes. No file is touched.
-// Source: nnU-Net default_experiment_planner.py, ExperimentPlanner; Isensee et al. 2021, supplement.
+// nnU-Net's experiment planners: from a dataset's fingerprint to patch sizes, networks and batch sizes. No file is touched.
+// Sources: nnU-Net default_experiment_planner.py, ExperimentPlanner; residual_encoder_unet_planners.py, ResEncUNetPlanner;
+// Isensee et al. 2021, supplement.
 import type { DatasetJson } from '../dataset/dataset-json.js'
 import { VoxgradError } from '../errors.js'
-import { makeArchitecture } from './architecture.js'
+import { makeArchitecture, type Stages } from './architecture.js'
 import { argmax, column, lastArgmax, median, percentile, product, roundHalfToEven } from './numpy.js'
 import type { Configuration, Fingerprint, Plans, ResamplingArguments } from './plans.js'
-import { type PlannerConstants, planners } from './presets.js'
-import { plainFeatureMapSize, type Topology, topologyOf } from './topology.js'
+import {
+  defaultPlansName,
+  type PlannerConstants,
+  type PlannerName,
+  type Preset,
+  type PresetName,
+  planners,
+  presets,
+} from './presets.js'
+import { convsOfResidualBlocks, featureMapSize, type Topology, topologyOf } from './topology.js'
 
 export interface PlannerOptions {
   /** Dataset004_Hippocampus */
   datasetName: string
-  planner: keyof typeof planners
+  planner: PlannerName
   /** nnUNetPlans, ... */
   plansName: string
-  /** The plans whose preprocessed data are used, where they are not these plans' own. */
-  dataOf?: string | undefined
+  /** Configurations that use the preprocessed data of the default plans, in place of the planner's own choice. */
+  sharedData?: readonly string[] | undefined
   /** nnU-Net's reader class for the images. */
   imageReaderWriter: string
   /** GPU memory to plan for in GB; the planner's own target if undefined. */
@@ -34,13 +43,38 @@ interface Context {
   useMaskForNormalization: boolean[]
 }
 
+export interface PresetOptions extends Pick<PlannerOptions, 'datasetName' | 'imageReaderWriter' | 'gpuMemoryGb'> {
+  preset: PresetName
+  /** In place of the preset's. */
+  plansName?: string | undefined
+}
+
+/** Plans all configurations of a dataset by a preset. Errors as planExperiment. */
+export function planWithPreset(
+  fingerprint: Fingerprint,
+  datasetJson: DatasetJson,
+  { preset: name, plansName, ...options }: PresetOptions,
+): Plans {
+  const preset: Preset = presets[name]
+  const isOwnTarget =
+    (options.gpuMemoryGb ?? planners[preset.planner].referenceGb) === planners[preset.planner].referenceGb
+  const plans = planExperiment(fingerprint, datasetJson, {
+    ...options,
+    planner: preset.planner,
+    plansName: plansName ?? preset.plansName,
+    // The spacing of 3d_lowres follows from the memory: with another target it is not that of the default plans.
+    sharedData: preset.sharedData?.filter((configuration) => isOwnTarget || configuration !== '3d_lowres'),
+  })
+  return preset.adapt?.(plans) ?? plans
+}
+
 /**
- * Plans all configurations of a dataset.
+ * Plans all configurations of a dataset by one of nnU-Net's planners.
  * @throws VoxgradError ERR_DATASET if the fingerprint is empty or does not fit three axes
  */
 export function planExperiment(fingerprint: Fingerprint, datasetJson: DatasetJson, options: PlannerOptions): Plans {
   checkFingerprint(fingerprint)
-  const constants = planners[options.planner]
+  const constants: PlannerConstants = planners[options.planner]
   const target = targetSpacing(fingerprint)
   const coarsest = argmax(target)
   const forward = [coarsest, ...[0, 1, 2].filter((axis) => axis !== coarsest)]
@@ -54,7 +88,8 @@ export function planExperiment(fingerprint: Fingerprint, datasetJson: DatasetJso
   const shape = transposed([0, 1, 2].map((axis) => median(column(newShapes, axis))))
   const voxels = product(shape) * datasetJson.numTraining
   const context = makeContext(fingerprint, datasetJson, options, constants)
-  const identifier = (name: string) => `${options.dataOf ?? options.plansName}_${name}`
+  const sharedData = options.sharedData ?? constants.sharedData
+  const identifier = (name: string) => `${sharedData.includes(name) ? defaultPlansName : options.plansName}_${name}`
 
   const plan2d = planConfiguration(context, spacing.slice(1), shape.slice(1), identifier('2d'), voxels)
   const configurations: Plans['configurations'] = { '2d': { ...plan2d, batch_dice: true } }
@@ -116,13 +151,13 @@ function targetSpacing(fingerprint: Fingerprint): number[] {
   return target
 }
 
-const normalizations: Record<string, string> = {
-  ct: 'CTNormalization',
-  nonorm: 'NoNormalization',
-  zscore: 'ZScoreNormalization',
-  rescale_to_0_1: 'RescaleTo01Normalization',
-  rgb_to_0_1: 'RGBTo01Normalization',
-}
+const normalizations = new Map([
+  ['ct', 'CTNormalization'],
+  ['nonorm', 'NoNormalization'],
+  ['zscore', 'ZScoreNormalization'],
+  ['rescale_to_0_1', 'RescaleTo01Normalization'],
+  ['rgb_to_0_1', 'RGBTo01Normalization'],
+])
 
 function makeContext(
   fingerprint: Fingerprint,
@@ -130,11 +165,11 @@ function makeContext(
   options: PlannerOptions,
   constants: PlannerConstants,
 ): Context {
-  const schemes = datasetJson.channels.map((name) => normalizations[name.toLowerCase()] ?? 'ZScoreNormalization')
+  const schemes = datasetJson.channels.map((name) => normalizations.get(name.toLowerCase()) ?? 'ZScoreNormalization')
   const muchIsCropped = fingerprint.median_relative_size_after_cropping < 0.75
   return {
     constants,
-    gpuMemoryGb: options.gpuMemoryGb ?? constants.targetGb,
+    gpuMemoryGb: options.gpuMemoryGb ?? constants.referenceGb,
     // All names of "labels", background and ignore included: that is how nnU-Net counts.
     outputs: datasetJson.labels.length,
     normalizationSchemes: schemes,
@@ -161,18 +196,31 @@ function planConfiguration(
 ): Unfinished {
   const { constants } = context
   const dimension = spacing.length === 2 ? constants.dimension2 : constants.dimension3
-  const featuresOf = (topology: Topology) =>
-    topology.strides.map((_, stage) => Math.min(dimension.maximumFeatures, constants.baseFeatures * 2 ** stage))
-  const estimate = (topology: Topology) => {
-    const stages = topology.strides.map(() => constants.convsPerStage)
-    const decoder = topology.strides.slice(1).map(() => constants.convsPerStageDecoder)
-    return plainFeatureMapSize(topology, featuresOf(topology), stages, decoder, context.outputs)
+  const stagesOf = ({ strides, kernelSizes }: Topology): Stages => ({
+    featuresPerStage: strides.map((_, stage) =>
+      Math.min(dimension.maximumFeatures, constants.baseFeatures * 2 ** stage),
+    ),
+    kernelSizes,
+    strides,
+    depths: strides.map((_, stage) => (constants.depths[stage] ?? constants.depths.at(-1)) as number),
+    convsPerStageDecoder: strides.slice(1).map(() => constants.convsPerStageDecoder),
+  })
+  const sizeOf = (topology: Topology) => {
+    const { featuresPerStage, depths, convsPerStageDecoder } = stagesOf(topology)
+    return featureMapSize(topology, {
+      features: featuresPerStage,
+      encoder: constants.network === 'PlainConvUNet' ? depths : depths.map(convsOfResidualBlocks),
+      decoder: convsPerStageDecoder,
+      outputs: context.outputs,
+    })
   }
+  const neededOf = (size: number) =>
+    constants.batchThatFits === 'reference' ? size : (size / dimension.referenceBatchSize) * constants.smallestBatchSize
 
   let topology = topologyOf(spacing, initialPatch(spacing, medianShape))
-  let size = estimate(topology)
+  let size = sizeOf(topology)
   const reference = dimension.referenceSize * (context.gpuMemoryGb / constants.referenceGb)
-  while ((size / dimension.referenceBatchSize) * 2 > reference) {
+  while (neededOf(size) > reference) {
     const smaller = reducedPatch(spacing, topology, medianShape)
     if (smaller.some((extent) => extent < 1)) {
       throw new VoxgradError(
@@ -181,7 +229,7 @@ function planConfiguration(
       )
     }
     topology = topologyOf(spacing, smaller)
-    size = estimate(topology)
+    size = sizeOf(topology)
   }
 
   const batch = roundHalfToEven((reference / size) * dimension.referenceBatchSize)
@@ -201,13 +249,7 @@ function planConfiguration(
     resampling_fn_seg_kwargs: resampling(true, 1),
     resampling_fn_probabilities: 'resample_data_or_seg_to_shape',
     resampling_fn_probabilities_kwargs: resampling(false, 1),
-    architecture: makeArchitecture(constants.network, {
-      featuresPerStage: featuresOf(topology),
-      kernelSizes: topology.kernelSizes,
-      strides: topology.strides,
-      convsPerStage: topology.strides.map(() => constants.convsPerStage),
-      convsPerStageDecoder: topology.strides.slice(1).map(() => constants.convsPerStageDecoder),
-    }),
+    architecture: makeArchitecture(constants.network, stagesOf(topology)),
   }
 }
 
@@ -250,7 +292,9 @@ function planLowres(
       (extent, axis) => ((fullres.spacing[axis] as number) / (spacing[axis] as number)) * extent,
     )
     voxels = product(shape)
-    plan = planConfiguration(context, spacing, shape.map(roundHalfToEven), dataIdentifier, voxels * numTraining)
+    // A slab of one or two voxels may round to none.
+    const rounded = shape.map((extent) => Math.max(1, roundHalfToEven(extent)))
+    plan = planConfiguration(context, spacing, rounded, dataIdentifier, voxels * numTraining)
     patch = plan.patch_size
   }
   return fullVoxels / voxels < 2 ? undefined : plan

@@ -1,6 +1,7 @@
 // How often each axis of a patch is pooled, with which kernels, and how much memory the network then takes.
 // Sources: nnU-Net network_topology.py, get_pool_and_conv_props; dynamic_network_architectures unet.py,
 // compute_conv_feature_map_size.
+import { product } from './numpy.js'
 
 const smallestEdge = 4
 
@@ -46,25 +47,31 @@ export function topologyOf(spacing: number[], patch: number[]): Topology {
   return { strides, kernelSizes, patchSize, divisors }
 }
 
-/**
- * Elements of all convolution outputs of a PlainConvUNet for one patch: nnU-Net's measure of the memory it takes.
- * @param outputs channels of the segmentation head
- */
-export function plainFeatureMapSize(
-  { strides, patchSize }: Topology,
-  features: number[],
-  convsPerStage: number[],
-  convsPerStageDecoder: number[],
-  outputs: number,
-): number {
+/** The parts of a U-Net whose outputs take memory; one number a stage. */
+export interface Convolutions {
+  features: number[]
+  encoder: number[]
+  /** Of each stage but the last, transposed convolutions not counted. */
+  decoder: number[]
+  /** Channels of the segmentation head. */
+  outputs: number
+}
+
+/** Convolutions of an encoder stage of so many residual blocks: two a block, and the stem or the first block's shortcut. */
+export const convsOfResidualBlocks = (blocks: number): number => 2 * blocks + 1
+
+/** Elements of all convolution outputs for one patch, without deep supervision: nnU-Net's measure of a network's memory. */
+export function featureMapSize({ strides, patchSize }: Topology, convolutions: Convolutions): number {
+  const { features, encoder, decoder, outputs } = convolutions
   const size = [...patchSize]
   let total = 0
   for (const [stage, stride] of strides.entries()) {
     for (const [axis, factor] of stride.entries()) size[axis] = Math.floor((size[axis] as number) / factor)
-    const voxels = size.reduce((result, extent) => result * extent, 1)
-    const decoder = stage < strides.length - 1 ? (convsPerStageDecoder[stage] as number) + 1 : 0
-    total += ((convsPerStage[stage] as number) + decoder) * (features[stage] as number) * voxels
-    if (stage === 0) total += outputs * voxels
+    const decoded = stage < strides.length - 1
+    const convs = (encoder[stage] as number) + (decoded ? (decoder[stage] as number) + 1 : 0)
+    // A network of one stage has no decoder, and with it no head.
+    const head = stage === 0 && decoded ? outputs : 0
+    total += (convs * (features[stage] as number) + head) * product(size)
   }
   return total
 }

@@ -1,20 +1,13 @@
 // The messages between the command line and the child process that runs the engine; all of them are plain objects.
 import type { FolderOptions } from '../config/folders.js'
-import type { PredictInput, ResumeInput, TrainInput, ValidateInput } from '../config/schema.js'
+import type { PlanInput, PredictInput, ResumeInput, TrainInput, ValidateInput } from '../config/schema.js'
 import type { ErrorCode } from '../errors.js'
-import type { PresetName } from '../plan/presets.js'
 import type { RunEvent } from './events.js'
 import type { Restart } from './job.js'
 import type { Section } from './watchdog.js'
 
-export interface PlanJobOptions {
-  /** Id or name. */
-  dataset: string
+export interface PlanJobOptions extends Omit<PlanInput, keyof FolderOptions> {
   folders: FolderOptions
-  preset?: PresetName | undefined
-  gpuMemoryGb?: number | undefined
-  /** Cases at once. */
-  jobs?: number | undefined
 }
 
 export interface PreprocessJobOptions {

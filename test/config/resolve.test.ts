@@ -56,7 +56,7 @@ const configuration: TrainableConfiguration = {
     featuresPerStage: [32, 64, 128],
     kernelSizes: [3, 3, 3].map((k) => [k, k, k]),
     strides: [1, 2, 2].map((s) => [s, s, s]),
-    convsPerStage: [2, 2, 2],
+    depths: [2, 2, 2],
     convsPerStageDecoder: [2, 2],
   }),
 }
@@ -142,7 +142,7 @@ describe('networks', () => {
       featuresPerStage: [32, 64, 128],
       kernelSizes: [3, 3, 3].map((k) => [k, k, k]),
       strides: [1, 2, 2].map((s) => [s, s, s]),
-      convsPerStage: [1, 3, 4],
+      depths: [1, 3, 4],
       convsPerStageDecoder: [1, 1],
     })
     expect(resolve(architecture)).toMatchObject({

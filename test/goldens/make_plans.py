@@ -1,6 +1,8 @@
-"""Writes fingerprints of eight invented datasets and the plans that nnU-Net's ExperimentPlanner makes of them:
-OUT/NAME/{dataset.json, dataset_fingerprint.json, plans.ExperimentPlanner.json}. Covered: isotropic and thick-slice images,
-a low-resolution stage with cascade, a coarse last axis, single slices, regions, an ignore label, a spacing ratio near 3.
+"""Writes fingerprints of invented datasets and the plans that nnU-Net's planners make of them:
+OUT/NAME/{dataset.json, dataset_fingerprint.json, plans.PLANNER.json}, and plans.PLANNER.MEMORYgb.json for a GPU memory target
+other than the planner's own. Covered: isotropic and thick-slice images, a low-resolution stage with cascade, a coarse last
+axis, single slices, regions, an ignore label, a spacing ratio near 3, networks of one stage, axes that cover equal shares of
+the image, the default planner and the residual encoder planners.
 Usage: python make_plans.py OUT (needs nnunetv2; the network for the memory estimate is built without storage)"""
 import json
 import os
@@ -23,7 +25,16 @@ DATASETS = {
     "regions": ((140, 180, 140), (1.0, 1.0, 1.0), 0.02, 11, ["T1", "T1c", "T2", "FLAIR"], REGIONS),
     "ignore": ((36, 50, 35), (1.0, 1.0, 1.0), 0.03, 7, ["MRI"], {**LABELS, "ignore": 3}),
     "near_threshold": ((70, 215, 216), (2.98, 1.0, 1.0), 0.01, 6, ["rescale_to_0_1"], LABELS),
+    "few_voxels": ((6, 7, 5), (1.0, 1.0, 1.0), 0.0, 40, ["MRI"], LABELS),
+    "cube": ((320, 320, 320), (0.8, 0.8, 0.8), 0.0, 5, ["constructor"], LABELS),
 }
+SAME_SHAPES = ("few_voxels", "cube")
+# planner, GPU memory target or None; in addition to ExperimentPlanner with its own target
+FURTHER = {"large": [("nnUNetPlannerResEncM", None), ("nnUNetPlannerResEncL", None), ("nnUNetPlannerResEncXL", None),
+                     ("ExperimentPlanner", 24), ("nnUNetPlannerResEncL", 11.5)],
+           "single_slices": [("nnUNetPlannerResEncM", None), ("ExperimentPlanner", 1.5)],
+           "few_voxels": [("nnUNetPlannerResEncM", None)],
+           "cube": [("nnUNetPlannerResEncL", None), ("nnUNetPlannerResEncXL", None), ("ExperimentPlanner", 3)]}
 
 
 def invent(name, rng):
@@ -32,7 +43,8 @@ def invent(name, rng):
                "file_ending": ".png" if name == "single_slices" else ".nii.gz"}
     if labels is REGIONS:
         dataset["regions_class_order"] = [1, 2, 3]
-    shapes = [[max(1, int(round(v * np.exp(rng.normal(0, 0.1))))) if v > 1 else 1 for v in shape] for _ in range(count)]
+    jitter = 0.0 if name in SAME_SHAPES else 0.1
+    shapes = [[max(1, int(round(v * np.exp(rng.normal(0, jitter))))) if v > 1 else 1 for v in shape] for _ in range(count)]
     spacings = [[round(v * float(np.exp(rng.normal(0, scatter))), 5) for v in spacing] for _ in range(count)]
     statistics = {key: round(float(rng.normal(0, 500)), 3) for key in
                   ("max", "mean", "median", "min", "percentile_00_5", "percentile_99_5", "std")}
@@ -49,10 +61,13 @@ def main():
     os.environ["nnUNet_n_proc_DA"] = "1"
     import torch
     from nnunetv2.experiment_planning.experiment_planners import default_experiment_planner as module
+    from nnunetv2.experiment_planning.experiment_planners.residual_unets import residual_encoder_unet_planners as residual
     from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
     from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
+    names = ("nnUNetPlannerResEncM", "nnUNetPlannerResEncL", "nnUNetPlannerResEncXL")
     planner, estimate = module.ExperimentPlanner, module.ExperimentPlanner.static_estimate_VRAM_usage
+    classes = {"ExperimentPlanner": planner, **{name: getattr(residual, name) for name in names}}
 
     def without_storage(*args, **kwargs):
         with torch.device("meta"):
@@ -68,10 +83,15 @@ def main():
             (work / part / dataset_name).mkdir(parents=True)
             for file, content in files.items():
                 (work / part / dataset_name / f"{file}.json").write_text(json.dumps(content))
-        with redirect_stdout(open(os.devnull, "w")):
-            planner(dataset_name).plan_experiment()
-        files["plans.ExperimentPlanner"] = json.loads((work / "preprocessed" / dataset_name / "nnUNetPlans.json").read_text())
         (out / name).mkdir(parents=True, exist_ok=True)
+        for planner, memory in [("ExperimentPlanner", None), *FURTHER.get(name, [])]:
+            options = {} if memory is None else {"gpu_memory_target_in_gb": memory}
+            with redirect_stdout(open(os.devnull, "w")):
+                instance = classes[planner](dataset_name, **options)
+                instance.plan_experiment()
+            plans = work / "preprocessed" / dataset_name / f"{instance.plans_identifier}.json"
+            files[f"plans.{planner}{'' if memory is None else f'.{memory}gb'}"] = json.loads(plans.read_text())
+            plans.unlink()  # nnU-Net would keep configurations of an earlier file
         for file, content in files.items():
             (out / name / f"{file}.json").write_text(json.dumps(content))
 

@@ -58,13 +58,55 @@ describe('with a fingerprint', () => {
   test('configurations of an existing plans file that the planner does not make are kept', async () => {
     await run()
     const plans = read('nnUNetPlans.json') as Plans
-    plans.configurations['2d'] = { batch_size: 1 }
     plans.configurations.mine = { inherits_from: '3d_fullres', batch_size: 11 }
     writeFileSync(path.join(target, 'nnUNetPlans.json'), JSON.stringify(plans))
     const { configurations } = (await run()).plans
     expect(Object.keys(configurations)).toEqual(['2d', '3d_fullres', 'mine'])
     expect(configurations.mine?.batch_size).toBe(11)
-    expect(configurations['2d']?.batch_size).toBeGreaterThan(1)
+  })
+
+  test('configurations with other numbers for the same data are replaced only when that is asked for', async () => {
+    const { plans } = await run()
+    // The last digit of a number, as another program may write it, changes nothing.
+    const [extent] = plans.configurations['2d']?.spacing ?? []
+    plans.configurations['2d'] = { ...plans.configurations['2d'], spacing: [(extent ?? 0) * (1 + 1e-15), 1] }
+    writeFileSync(path.join(target, 'nnUNetPlans.json'), JSON.stringify(plans))
+    await run()
+
+    const before = readdirSync(target)
+    await expect(run({ gpuMemoryGb: 0.1 })).rejects.toMatchObject({
+      code: 'ERR_CONFIG',
+      message: expect.stringMatching(/nnUNetPlans.json has other numbers for .*3d_fullres.*--plans-name.*--overwrite/),
+    })
+    expect(readdirSync(target)).toEqual(before)
+    expect((read('nnUNetPlans.json') as Plans).configurations).toEqual((await run()).plans.configurations)
+
+    const small = await run({ gpuMemoryGb: 0.1, plansName: 'Small' })
+    expect(path.basename(small.plansFile)).toBe('Small.json')
+    expect(small.plans.plans_name).toBe('Small')
+    expect(small.plans.configurations['3d_fullres']?.data_identifier).toBe('Small_3d_fullres')
+    expect((await run({ gpuMemoryGb: 0.1, overwrite: true })).plans.configurations['3d_fullres']?.patch_size).toEqual(
+      small.plans.configurations['3d_fullres']?.patch_size,
+    )
+  })
+
+  test('plans of other data are replaced, as nnU-Net does', async () => {
+    const { plans } = await run()
+    const larger = { ...fingerprint, shapes_after_crop: Array(4).fill([80, 100, 120]) }
+    const text = JSON.stringify(larger).replaceAll('"mean":null', '"mean":NaN')
+    writeFileSync(path.join(target, 'dataset_fingerprint.json'), text)
+    expect((await run()).plans.configurations['2d']?.patch_size).not.toEqual(plans.configurations['2d']?.patch_size)
+  })
+
+  test.each([
+    [{ preset: 'resenc-s' }, /preset: expected one of default, tiny, resenc-m, resenc-l, resenc-xl, found "resenc-s"/],
+    [{ gpuMemoryGb: 0 }, /gpuMemoryGb: expected a number above 0, found 0/],
+    [{ plansName: 'a__b' }, /plansName: expected a name .* without two "_" in a row.*found "a__b"/],
+    [{ plansName: '../x' }, /plansName: expected a name/],
+    [{ presets: 'tiny' }, /presets: there is no such option, did you mean preset\?/],
+  ])('%j is refused', async (options, message) => {
+    await expect(run(options)).rejects.toMatchObject({ code: 'ERR_CONFIG', message: expect.stringMatching(message) })
+    expect(readdirSync(target)).toEqual(['dataset_fingerprint.json'])
   })
 
   test('splits of the raw folder are carried over, others refused', async () => {

@@ -1,48 +1,53 @@
-// Plans of nnU-Net's planners for given fingerprints: DIR/NAME/{dataset.json, dataset_fingerprint.json, plans.PLANNER.json}.
+// Plans of nnU-Net's planners for given fingerprints: DIR/NAME/{dataset.json, dataset_fingerprint.json, plans.PLANNER.json},
+// and plans.PLANNER.MEMORYgb.json for a GPU memory target other than the planner's own.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { parseDatasetJson } from '../../../src/dataset/dataset-json.js'
 import { parseJson } from '../../../src/json.js'
 import { planExperiment } from '../../../src/plan/planner.js'
 import type { Fingerprint, Plans } from '../../../src/plan/plans.js'
-import { planners } from '../../../src/plan/presets.js'
+import type { PlannerName } from '../../../src/plan/presets.js'
 import type { Comparison } from '../item.js'
 
+/** One plans file of nnU-Net. */
+export interface PlansGolden {
+  name: string
+  folder: string
+  file: string
+  planner: PlannerName
+  gpuMemoryGb: number | undefined
+}
+
 export const compare: Comparison = function* (root) {
-  for (const { folder, planner } of goldensIn(root)) {
-    const name = `${path.basename(folder)} ${planner}`
-    if (!isPlanner(planner)) {
-      yield { name, differences: [], skipped: `voxgrad has no planner ${planner}` }
-      continue
-    }
-    const { differences, plans } = compareWithGolden(folder, planner)
-    yield { name, differences, note: Object.keys(plans.configurations).join(' ') }
+  for (const golden of goldensIn(root)) {
+    const { differences, plans } = compareWithGolden(golden)
+    yield { name: golden.name, differences, note: Object.keys(plans.configurations).join(' ') }
   }
 }
 
-type PlannerName = keyof typeof planners
-const isPlanner = (name: string): name is PlannerName => Object.hasOwn(planners, name)
-
 /** Every plans file in the folders of `root`. */
-export function goldensIn(root: string): { folder: string; planner: string }[] {
-  const folders = readdirSync(root)
+export function goldensIn(root: string): PlansGolden[] {
+  return readdirSync(root)
     .sort()
-    .map((name) => path.join(root, name))
-    .filter((folder) => existsSync(path.join(folder, 'dataset_fingerprint.json')))
-  return folders.flatMap((folder) =>
-    readdirSync(folder)
-      .sort()
-      .flatMap((file) => {
-        const planner = /^plans\.(\w+)\.json$/.exec(file)?.[1]
-        return planner === undefined ? [] : [{ folder, planner }]
-      }),
-  )
+    .filter((name) => existsSync(path.join(root, name, 'dataset_fingerprint.json')))
+    .flatMap((name) => {
+      const folder = path.join(root, name)
+      return readdirSync(folder)
+        .sort()
+        .flatMap((file) => {
+          const [, planner, memory] = /^plans\.(\w+)(?:\.([\d.]+)gb)?\.json$/.exec(file) ?? []
+          if (planner === undefined) return []
+          const gpuMemoryGb = memory === undefined ? undefined : Number(memory)
+          const title = `${name} ${planner}${memory === undefined ? '' : ` for ${memory} GB`}`
+          return [{ name: title, folder, file, planner: planner as PlannerName, gpuMemoryGb }]
+        })
+    })
 }
 
 /** Plans one golden's fingerprint; returns what differs from nnU-Net's plans. */
-export function compareWithGolden(folder: string, planner: PlannerName) {
+export function compareWithGolden({ folder, file, planner, gpuMemoryGb }: PlansGolden) {
   const read = (name: string) => parseJson(readFileSync(path.join(folder, name), 'utf8'), name)
-  const expected = read(`plans.${planner}.json`) as Plans
+  const expected = read(file) as Plans
   const plans = planExperiment(
     read('dataset_fingerprint.json') as Fingerprint,
     parseDatasetJson(read('dataset.json'), folder),
@@ -51,6 +56,7 @@ export function compareWithGolden(folder: string, planner: PlannerName) {
       planner,
       plansName: expected.plans_name,
       imageReaderWriter: expected.image_reader_writer,
+      gpuMemoryGb,
     },
   )
   return { differences: differences(plans, expected), plans, expected }
