@@ -2,13 +2,18 @@
 import { VoxgradError } from '../errors.js'
 import type { NativeImage } from '../native/binding.js'
 import { type FileImage, type Geometry, imageFault } from './file-image.js'
+import { readMetaImage, writeMetaImage } from './metaimage.js'
 import { readNaturalImage, writeNaturalImage } from './natural-image.js'
 import { writeNifti } from './nifti.js'
 import { headerFromAffine, headerFromItk } from './nifti-geometry.js'
 import { readNiftiImage } from './nifti-image.js'
-import { type ReaderName, readerOfFile } from './readers.js'
+import { readNrrd, writeNrrd } from './nrrd.js'
+import { endingOf, type ReaderName, readerOfFile } from './readers.js'
+import { readTiffVolume, writeTiffVolume } from './tiff-volume.js'
 
 export type { Geometry } from './file-image.js'
+
+const itkEndings = ['.nii.gz', '.nii', '.nrrd', '.mha', '.mhd']
 
 export interface CaseImage {
   /** All channels, float32, (c, z, y, x); 2D files have z = 1. */
@@ -26,11 +31,19 @@ export interface Segmentation {
   geometry: Geometry
 }
 
-/** Reads one file by the rules of one of nnU-Net's readers. Throws ERR_DATASET, naming the file. */
-export async function readImageFile(path: string, reader: ReaderName): Promise<FileImage> {
+/**
+ * Reads one file by the rules of one of nnU-Net's readers.
+ * @param kind decides where the spacing of a TIFF volume is looked for
+ * @throws VoxgradError ERR_DATASET, naming the file
+ */
+export async function readImageFile(path: string, reader: ReaderName, kind: 'image' | 'label'): Promise<FileImage> {
   if (reader === 'NaturalImage2DIO') return readNaturalImage(path)
-  if (reader === 'Tiff3DIO') throw imageFault(path, 'a format that is supported', '3D TIFF')
-  return readNiftiImage(path, reader)
+  if (reader === 'Tiff3DIO') return readTiffVolume(path, kind === 'image')
+  const ending = endingOf(path)
+  if (ending === '.nii' || ending === '.nii.gz') return readNiftiImage(path, reader)
+  if (reader === 'SimpleITKIO' && (ending === '.mha' || ending === '.mhd')) return readMetaImage(path)
+  if (reader === 'SimpleITKIO' && ending === '.nrrd') return readNrrd(path)
+  throw imageFault(path, `a file type that ${reader} reads (${itkEndings.join(', ')})`, `"${ending}"`)
 }
 
 /** numpy's allclose with its default tolerances. */
@@ -51,10 +64,11 @@ export function allClose(found: number[], reference: number[]): boolean {
 export async function readCaseImages(
   paths: string[],
   origin: string,
-  options: { reader?: ReaderName | undefined } = {},
+  options: { reader?: ReaderName | undefined; kind?: 'image' | 'label' } = {},
 ): Promise<CaseImage> {
   const files: FileImage[] = []
-  for (const path of paths) files.push(await readImageFile(path, options.reader ?? readerOfFile(path)))
+  for (const path of paths)
+    files.push(await readImageFile(path, options.reader ?? readerOfFile(path), options.kind ?? 'image'))
   const [first] = files
   if (first === undefined)
     throw new VoxgradError('ERR_DATASET', `${origin}: expected at least one image file, found none`)
@@ -100,7 +114,7 @@ export async function readSegmentation(
   path: string,
   options: { reader?: ReaderName | undefined } = {},
 ): Promise<Segmentation> {
-  const { image, spacing, geometry } = await readCaseImages([path], path, options)
+  const { image, spacing, geometry } = await readCaseImages([path], path, { ...options, kind: 'label' })
   const [channels, z, y, x] = image.shape
   if (channels !== 1) {
     throw new VoxgradError(
@@ -130,8 +144,12 @@ export async function writeSegmentation(
   const fitsByte = labels.every((label) => label < 255)
   const smallest = fitsByte ? Uint8Array.from(labels) : Uint16Array.from(labels)
   if (reader === 'NaturalImage2DIO') return writeNaturalImage(path, smallest, shape)
+  if (reader === 'Tiff3DIO') return writeTiffVolume(path, smallest, shape, grid.spacing)
   const { sitk_stuff: itk, nibabel_stuff: nibabel } = grid.geometry
-  if (itk !== undefined) return writeNifti(path, headerFromItk(itk, shape), smallest)
   if (nibabel !== undefined) return writeNifti(path, headerFromAffine(nibabel.original_affine, shape), smallest)
-  throw new VoxgradError('ERR_INTERNAL', `${path}: expected a geometry of ${reader}, found none`)
+  if (itk === undefined) throw new VoxgradError('ERR_INTERNAL', `${path}: expected a place of the voxels, found none`)
+  const ending = endingOf(path)
+  if (ending === '.mha' || ending === '.mhd') return writeMetaImage(path, smallest, shape, itk)
+  if (ending === '.nrrd') return writeNrrd(path, smallest, shape, itk)
+  return writeNifti(path, headerFromItk(itk, shape), smallest)
 }

@@ -75,15 +75,18 @@ function asFault(caseId: string | null, file: string, error: unknown): Fault {
   return { severity: 'error', caseId, file, expected: 'a sound file', found, remedy: 'correct or replace it' }
 }
 
-/** Files in imagesTr and labelsTr that belong to no case. */
+/** Files in imagesTr and labelsTr that belong to no case; spacing files of TIFF and data files of .mhd belong to one. */
 function nameFaults(folder: string, datasetJson: DatasetJson, cases: RawCase[]): Fault[] {
   const ending = datasetJson.fileEnding
+  const beside = /^\.tiff?$/i.test(ending) ? /\.json$/ : /^\.mhd$/i.test(ending) ? /\.z?raw$/ : /^$/
   const images = visibleNames(path.join(folder, 'imagesTr')).filter(
-    (name) => parseImageName(name, ending) === undefined,
+    (name) => parseImageName(name, ending) === undefined && !beside.test(name),
   )
   const labelFolder = path.join(folder, 'labelsTr')
   const known = new Set(cases.map((rawCase) => `${rawCase.caseId}${ending}`))
-  const labels = existsSync(labelFolder) ? visibleNames(labelFolder).filter((name) => !known.has(name)) : []
+  const labels = existsSync(labelFolder)
+    ? visibleNames(labelFolder).filter((name) => !known.has(name) && !beside.test(name))
+    : []
   const stray =
     (part: string, expected: string) =>
     (name: string): Fault => ({
@@ -106,9 +109,9 @@ async function checkCase(rawCase: RawCase, datasetJson: DatasetJson, reader: Rea
   const faults: Fault[] = []
   const report: Report = (file, expected, found, remedy, severity = 'error') =>
     faults.push({ severity, caseId: rawCase.caseId, file, expected, found, remedy })
-  const read = async (file: string): Promise<CaseImage | undefined> => {
+  const read = async (file: string, kind: 'image' | 'label'): Promise<CaseImage | undefined> => {
     try {
-      return await readCaseImages([file], file, { reader })
+      return await readCaseImages([file], file, { reader, kind })
     } catch (error) {
       faults.push(asFault(rawCase.caseId, file, error))
       return undefined
@@ -119,7 +122,7 @@ async function checkCase(rawCase: RawCase, datasetJson: DatasetJson, reader: Rea
   let channels = 0
   let allRead = true
   for (const file of rawCase.images) {
-    const image = await read(file)
+    const image = await read(file, 'image')
     if (image === undefined) {
       allRead = false
       continue
@@ -204,7 +207,7 @@ async function checkLabel(
   rawCase: RawCase,
   first: { file: string; image: CaseImage } | undefined,
   datasetJson: DatasetJson,
-  read: (file: string) => Promise<CaseImage | undefined>,
+  read: (file: string, kind: 'image' | 'label') => Promise<CaseImage | undefined>,
   report: Report,
 ): Promise<void> {
   const file = rawCase.label
@@ -213,7 +216,7 @@ async function checkLabel(
     report(file, 'a label file for the case', 'no such file', 'add it or remove the case from imagesTr')
     return
   }
-  const label = await read(file)
+  const label = await read(file, 'label')
   if (label === undefined) return
   if (label.image.shape[0] !== 1) {
     report(file, 'one label per voxel', `${label.image.shape[0]} channels`, 'write one 3D label image')

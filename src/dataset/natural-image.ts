@@ -2,9 +2,11 @@
 // Source of the pixel rules: scikit-image's imread, that is Pillow for PNG and BMP and tifffile for TIFF.
 
 import { readBytes, writeFileAtomically } from '../files.js'
+import { decodeBmp, encodeBmp } from './bmp.js'
 import { type FileImage, imageFault, sliceSpacing } from './file-image.js'
 import { decodePng, encodePng } from './png.js'
 import { endingOf } from './readers.js'
+import { decodeTiff, encodeTiff } from './tiff.js'
 
 /** Numbers of a 2D image in the order of the file: rows from the top, the channels of a pixel together. */
 export interface Pixels {
@@ -19,8 +21,30 @@ interface Format {
   encode(labels: Uint8Array | Uint16Array, height: number, width: number, file: string): Uint8Array
 }
 
+const tiff: Format = {
+  decode: decodeTiffPixels,
+  encode: (labels, height, width, file) => encodeTiff(labels, [height, width], file, { compressed: false }),
+}
 const formats: Record<string, Format> = {
   '.png': { decode: decodePng, encode: encodePng },
+  '.bmp': { decode: decodeBmp, encode: encodeBmp },
+  '.tif': tiff,
+  '.tiff': tiff,
+}
+
+/** scikit-image's rule: three or four planes in front of (y, x) are colors, unless the last axis looks like them. */
+async function decodeTiffPixels(bytes: Uint8Array, file: string): Promise<Pixels> {
+  const { values, shape } = await decodeTiff(bytes, file)
+  const [first = 1, second = 1, third = 1] = shape
+  if (shape.length === 2) return { values, height: first, width: second, channels: 1 }
+  const isColor = (extent: number) => extent === 3 || extent === 4
+  if (shape.length === 3 && isColor(third)) return { values, height: first, width: second, channels: third }
+  if (shape.length !== 3 || !isColor(first)) {
+    throw imageFault(file, 'a 2D image of one, three or four channels', `${shape.join(' x ')}`)
+  }
+  const size = second * third
+  const together = values.map((_, i) => values[(i % first) * size + Math.floor(i / first)] as number)
+  return { values: together, height: second, width: third, channels: first }
 }
 
 function formatOf(file: string): Format {

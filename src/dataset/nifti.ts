@@ -4,18 +4,7 @@ import { promisify } from 'node:util'
 import { createGunzip, gzip } from 'node:zlib'
 import { VoxgradError } from '../errors.js'
 import { readBytes, writeFileAtomically } from '../files.js'
-
-export type VoxelArray =
-  | Uint8Array
-  | Int8Array
-  | Uint16Array
-  | Int16Array
-  | Uint32Array
-  | Int32Array
-  | Float32Array
-  | Float64Array
-  | BigInt64Array
-  | BigUint64Array
+import { asFloat32, bytesPerElement, type ElementArray, type ElementType, elementsOf } from './elements.js'
 
 /** What a header says about the grid. Float32 fields of NIfTI-1 are exact here, as JavaScript numbers. */
 export interface NiftiHeader {
@@ -44,20 +33,20 @@ export interface NiftiHeader {
 export interface NiftiImage {
   header: NiftiHeader
   /** As stored, in the machine's byte order, x fastest; slope and intercept not applied. */
-  voxels: VoxelArray
+  voxels: ElementArray
 }
 
-const datatypes: Record<number, { bytes: 1 | 2 | 4 | 8; view: (buffer: ArrayBuffer) => VoxelArray }> = {
-  2: { bytes: 1, view: (buffer) => new Uint8Array(buffer) },
-  4: { bytes: 2, view: (buffer) => new Int16Array(buffer) },
-  8: { bytes: 4, view: (buffer) => new Int32Array(buffer) },
-  16: { bytes: 4, view: (buffer) => new Float32Array(buffer) },
-  64: { bytes: 8, view: (buffer) => new Float64Array(buffer) },
-  256: { bytes: 1, view: (buffer) => new Int8Array(buffer) },
-  512: { bytes: 2, view: (buffer) => new Uint16Array(buffer) },
-  768: { bytes: 4, view: (buffer) => new Uint32Array(buffer) },
-  1024: { bytes: 8, view: (buffer) => new BigInt64Array(buffer) },
-  1280: { bytes: 8, view: (buffer) => new BigUint64Array(buffer) },
+const datatypes: Record<number, ElementType> = {
+  2: 'uint8',
+  4: 'int16',
+  8: 'int32',
+  16: 'float32',
+  64: 'float64',
+  256: 'int8',
+  512: 'uint16',
+  768: 'uint32',
+  1024: 'int64',
+  1280: 'uint64',
 }
 
 const refusedDatatypes: Record<number, string> = {
@@ -82,7 +71,7 @@ interface Layout {
   littleEndian: boolean
   offset: number
   dataBytes: number
-  bytesPerVoxel: 1 | 2 | 4 | 8
+  type: ElementType
 }
 
 /**
@@ -129,9 +118,7 @@ export async function decodeNifti(bytes: Uint8Array, origin: string): Promise<Ni
       `${position}: the file is truncated; copy it again from its source`,
     )
   }
-  if (!layout.littleEndian) swapBytes(data, layout.bytesPerVoxel)
-  const voxels = datatypes[layout.header.datatype]?.view(data.buffer) as VoxelArray
-  return { header: layout.header, voxels }
+  return { header: layout.header, voxels: elementsOf(data, layout.type, layout.littleEndian) }
 }
 
 async function* inflate(bytes: Uint8Array, origin: string): AsyncGenerator<Uint8Array> {
@@ -182,7 +169,7 @@ function readLayout(bytes: Uint8Array, available: number, origin: string): Layou
     )
   }
   const count = header.extents.reduce((product, extent) => product * extent, 1)
-  const dataBytes = count * type.bytes
+  const dataBytes = count * bytesPerElement(type)
   const offset = storedOffset === 0 ? size + 4 : storedOffset
   if (!(offset >= size) || !Number.isFinite(offset))
     throw fault(origin, `voxels from byte ${size} on`, `vox_offset ${offset}`)
@@ -193,7 +180,7 @@ function readLayout(bytes: Uint8Array, available: number, origin: string): Layou
       `a file of at most ${available}: it is truncated or its header is damaged`,
     )
   }
-  return { header, littleEndian, offset: Math.trunc(offset), dataBytes, bytesPerVoxel: type.bytes }
+  return { header, littleEndian, offset: Math.trunc(offset), dataBytes, type }
 }
 
 function readHeader1(view: DataView, little: boolean): { header: NiftiHeader; offset: number; dimensions: number } {
@@ -244,26 +231,17 @@ function readHeader2(view: DataView, little: boolean): { header: NiftiHeader; of
 
 const clampDimensions = (dimensions: number) => Math.min(Math.max(dimensions, 0), 7)
 
-function swapBytes(data: Uint8Array, bytesPerVoxel: 1 | 2 | 4 | 8): void {
-  const buffer = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
-  if (bytesPerVoxel === 2) buffer.swap16()
-  if (bytesPerVoxel === 4) buffer.swap32()
-  if (bytesPerVoxel === 8) buffer.swap64()
-}
-
 function fault(origin: string, expected: string, found: string): VoxgradError {
   return new VoxgradError('ERR_DATASET', `${origin}: expected ${expected}, found ${found}`)
 }
 
 /** The voxels as float32 numbers, slope and intercept applied in double precision as nibabel and ITK do. */
 export function scaledVoxels({ header, voxels }: NiftiImage): Float32Array {
-  const numbers =
-    voxels instanceof BigInt64Array || voxels instanceof BigUint64Array ? Float64Array.from(voxels, Number) : voxels
   const { slope, intercept } = header
   const scaled = Number.isFinite(slope) && slope !== 0 && (slope !== 1 || intercept !== 0)
-  if (!scaled) return numbers instanceof Float32Array ? numbers : new Float32Array(numbers)
-  const result = new Float32Array(numbers.length)
-  for (let i = 0; i < result.length; i++) result[i] = (numbers[i] as number) * slope + intercept
+  if (!scaled) return asFloat32(voxels)
+  const result = new Float32Array(voxels.length)
+  for (let i = 0; i < result.length; i++) result[i] = Number(voxels[i]) * slope + intercept
   return result
 }
 

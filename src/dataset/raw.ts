@@ -21,7 +21,7 @@ export interface RawCase {
 export function bytesToRead({ images, label }: RawCase): number {
   const files = label === undefined ? images : [...images, label]
   const sizeOf = (file: string) => statSync(file, { throwIfNoEntry: false })?.size ?? 0
-  return files.reduce((sum, file) => sum + sizeOf(file) * (file.endsWith('.gz') ? 12 : 6), 0)
+  return files.reduce((sum, file) => sum + sizeOf(file) * (/\.(nii|bmp)$/.test(file) ? 6 : 12), 0)
 }
 
 /** Code point order, as Python sorts text. */
@@ -126,7 +126,7 @@ export async function readerOfCases(datasetJson: DatasetJson, cases: RawCase[]):
 async function canRead(file: string, reader: ReaderName): Promise<boolean> {
   try {
     if (reader === 'SimpleITKIO' && endingOf(file) === '.nii.gz') return await isNiftiForItk(file)
-    await readImageFile(file, reader)
+    await readImageFile(file, reader, 'image')
     return true
   } catch {
     return false

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { type CasePoolOptions, forEachCase } from '../case-pool.js'
 import { type Folders, findDataset } from '../config/folders.js'
 import { type DatasetJson, readDatasetJson } from '../dataset/dataset-json.js'
+import { dataFileOf } from '../dataset/metaimage.js'
 import { bytesToRead, listCases, type RawCase } from '../dataset/raw.js'
 import { type ReaderName, supportedReader } from '../dataset/readers.js'
 import { readOrWriteSplits } from '../dataset/splits.js'
@@ -185,13 +186,18 @@ async function copyLabels(cases: RawCase[], folder: string, fileEnding: string):
     await makeFolder(folder)
     for (const { caseId, label } of cases) {
       if (label === undefined) continue
-      const copy = path.join(folder, `${caseId}${fileEnding}`)
-      const existing = statSync(copy, { throwIfNoEntry: false })
-      if (existing !== undefined && existing.mtimeMs >= statSync(label).mtimeMs) continue
-      await copyFile(label, `${copy}.unfinished`)
-      await rename(`${copy}.unfinished`, copy)
+      const data = fileEnding === '.mhd' ? await dataFileOf(label) : undefined
+      if (data !== undefined) await copyIfNewer(data, path.join(folder, path.basename(data)))
+      await copyIfNewer(label, path.join(folder, `${caseId}${fileEnding}`))
     }
   })
+}
+
+async function copyIfNewer(file: string, copy: string): Promise<void> {
+  const existing = statSync(copy, { throwIfNoEntry: false })
+  if (existing !== undefined && existing.mtimeMs >= statSync(file).mtimeMs) return
+  await copyFile(file, `${copy}.unfinished`)
+  await rename(`${copy}.unfinished`, copy)
 }
 
 async function makeEmptyFolder(folder: string): Promise<void> {

@@ -1,8 +1,10 @@
 // Which of nnU-Net's readers a dataset gets, by file ending, dataset.json and what SimpleITK can read.
-import { readdirSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { expect, test } from 'vitest'
 import { parseDatasetJson } from '../../src/dataset/dataset-json.js'
+import { writeSegmentation } from '../../src/dataset/image.js'
 import { readerOfCases } from '../../src/dataset/raw.js'
 import { datasetJson } from './raw-dataset.js'
 
@@ -35,4 +37,17 @@ test('nibabel where SimpleITK cannot read the first image', async () => {
     'SimpleITKIO',
   )
   expect(await readerOfCases(parse(), [{ caseId: 'x', images: ['/none.nii.gz'] }])).toBe('SimpleITKIO')
+})
+
+test('the reader that can read the first image: 2D or 3D TIFF', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'voxgrad-reader-'))
+  const grid = { geometry: {}, spacing: [1, 1, 1] }
+  const images = [1, 2].map((slices) => path.join(folder, `${slices}_0000.tif`)) as [string, string]
+  await writeSegmentation(images[0], new Uint8Array(35), [1, 5, 7], grid, 'NaturalImage2DIO')
+  await writeSegmentation(images[1], new Uint8Array(70), [2, 5, 7], grid, 'Tiff3DIO')
+  const chosen = images.map((image) =>
+    readerOfCases(parse({ file_ending: '.tif' }), [{ caseId: 'x', images: [image] }]),
+  )
+  expect(await Promise.all(chosen)).toEqual(['NaturalImage2DIO', 'Tiff3DIO'])
+  rmSync(folder, { recursive: true })
 })
