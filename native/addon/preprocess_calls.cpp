@@ -280,6 +280,11 @@ Napi::Value preprocess_for_prediction_call(const Napi::CallbackInfo& info) {
       {image.array});
 }
 
+/// Empty without regions.
+std::vector<int64_t> to_region_labels(const Napi::Value& value) {
+  return value.IsNull() ? std::vector<int64_t>{} : to_integers(value);
+}
+
 Napi::Value export_segmentation_call(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   const auto job = info[0].As<Napi::Object>();
@@ -289,8 +294,10 @@ Napi::Value export_segmentation_call(const Napi::CallbackInfo& info) {
       [values = logits.values, classes = logits.channels, shape = logits.shape,
        properties = to_case_properties(field(job, "properties")),
        target_spacing = to_doubles(field(job, "targetSpacing")),
-       transpose_forward = to_axes(field(job, "transposeForward")), rule = to_rule(field(job, "resampling"))] {
-        return export_segmentation(values, classes, shape, properties, target_spacing, transpose_forward, rule);
+       transpose_forward = to_axes(field(job, "transposeForward")), rule = to_rule(field(job, "resampling")),
+       region_labels = to_region_labels(field(job, "regionLabels"))] {
+        return export_segmentation(values, classes, shape, properties, target_spacing, transpose_forward, rule,
+                                   region_labels);
       },
       [](Napi::Env env, ExportedLabels&& labels) -> Napi::Value {
         Napi::Object result = Napi::Object::New(env);

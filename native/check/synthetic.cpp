@@ -61,7 +61,8 @@ TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> p
     config.network.convsPerStage.push_back(2);
   }
   config.network.convsPerStageDecoder.assign(stages - 1, 2);
-  config.loss = {false, 1e-5, {}};
+  config.labels = {{{0}, {1}, {2}}, false, -1};
+  config.loss = {1, 1, 100, true, false, 1e-5, {}};
   for (size_t level = 0; level + 1 < stages; ++level) {
     config.loss.deepSupervisionWeights.push_back(level + 2 < stages || level == 0 ? std::pow(0.5, level) : 0.0);
   }

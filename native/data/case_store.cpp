@@ -19,38 +19,59 @@ std::string describe(at::IntArrayRef sizes) {
   return text.str();
 }
 
-std::vector<std::vector<std::array<int32_t, 3>>> foreground_locations(const io::Value& properties,
-                                                                      const std::array<int64_t, 3>& shape,
-                                                                      const std::string& where) {
-  std::vector<std::vector<std::array<int32_t, 3>>> result;
+Voxels to_voxels(const io::Value& value, const std::array<int64_t, 3>& shape, const std::string& where) {
+  if (!value.is<io::NumpyArray>()) return {};  // a label that does not occur holds an empty list
+  const at::Tensor rows = value.as<io::NumpyArray>().array.to(at::kLong).contiguous();
+  if (rows.numel() == 0) return {};
+  if (rows.dim() != 2 || rows.size(1) != 4) {
+    throw Failure("ERR_FORMAT", where + ": class_locations need 4 columns, found shape " + describe(rows.sizes()));
+  }
+  Voxels voxels(static_cast<size_t>(rows.size(0)));
+  const int64_t* row = rows.data_ptr<int64_t>();
+  for (auto& voxel : voxels) {
+    for (size_t axis = 0; axis < 3; ++axis) {
+      const int64_t position = row[axis + 1];
+      if (position < 0 || position >= shape[axis])
+        throw Failure("ERR_FORMAT", where + ": a class location lies outside the image");
+      voxel[axis] = static_cast<int32_t>(position);
+    }
+    row += 4;
+  }
+  return voxels;
+}
+
+/// nnU-Net's key of the annotated voxels: -1 and all labels, as a tuple.
+bool stands_for_annotated(const io::Value& key) {
+  return key.is<io::Tuple>() && !key.as<io::Tuple>().items.empty() && key.as<io::Tuple>().items[0].integer() == -1;
+}
+
+/// Fills in where the case's classes, and with an ignore label its annotated voxels, are.
+void read_locations(const io::Value& properties, bool has_ignore_label, const std::string& where, Case& result) {
   const io::Value& locations = properties.at("class_locations");
   if (!locations.is<io::Dict>()) throw Failure("ERR_FORMAT", where + ": class_locations is not a dict");
-  for (const auto& [label, value] : locations.as<io::Dict>().items) {
-    if (!value.is<io::NumpyArray>()) continue;  // a label that does not occur holds an empty list
-    const at::Tensor rows = value.as<io::NumpyArray>().array.to(at::kLong).contiguous();
-    if (rows.numel() == 0) continue;
-    if (rows.dim() != 2 || rows.size(1) != 4) {
-      throw Failure("ERR_FORMAT", where + ": class_locations need 4 columns, found shape " + describe(rows.sizes()));
-    }
-    auto& voxels = result.emplace_back(static_cast<size_t>(rows.size(0)));
-    const int64_t* row = rows.data_ptr<int64_t>();
-    for (auto& voxel : voxels) {
-      for (size_t axis = 0; axis < 3; ++axis) {
-        const int64_t position = row[axis + 1];
-        if (position < 0 || position >= shape[axis])
-          throw Failure("ERR_FORMAT", where + ": a class location lies outside the image");
-        voxel[axis] = static_cast<int32_t>(position);
-      }
-      row += 4;
+  bool has_annotated = false;
+  for (const auto& [key, value] : locations.as<io::Dict>().items) {
+    Voxels voxels = to_voxels(value, result.shape, where);
+    if (stands_for_annotated(key)) {
+      has_annotated = true;
+      result.annotated = std::move(voxels);
+    } else if (!voxels.empty()) {
+      result.foreground.push_back(std::move(voxels));
     }
   }
-  return result;
+  if (has_annotated != has_ignore_label) {
+    throw Failure("ERR_DATASET", where +
+                                     (has_ignore_label ? ": class_locations lack the annotated voxels, but"
+                                                       : ": class_locations have annotated voxels, but") +
+                                     " dataset.json has " + (has_ignore_label ? "an" : "no") +
+                                     " ignore label; run `voxgrad preprocess` again");
+  }
 }
 
 }  // namespace
 
 Case load_case(const std::string& folder, const std::string& id, int64_t channels, const std::vector<int64_t>& labels,
-               at::Device device) {
+               bool has_ignore_label, at::Device device) {
   const std::string base = folder + "/" + id;
   const at::Tensor image = io::read_blosc2(base + ".b2nd").to(at::kFloat);
   at::Tensor segmentation = io::read_blosc2(base + "_seg.b2nd").to(at::kShort);
@@ -80,8 +101,8 @@ Case load_case(const std::string& folder, const std::string& id, int64_t channel
   result.id = id;
   result.shape = {image.size(1), image.size(2), image.size(3)};
   const std::string properties_file = base + ".pkl";
-  result.foreground = foreground_locations(io::read_pickle(io::read_file(properties_file), properties_file),
-                                           result.shape, properties_file);
+  read_locations(io::read_pickle(io::read_file(properties_file), properties_file), has_ignore_label, properties_file,
+                 result);
   result.image = image.to(device);
   result.segmentation = segmentation.to(device);
   return result;

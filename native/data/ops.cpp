@@ -8,16 +8,17 @@ namespace voxgrad {
 namespace {
 Extents to_extents(at::IntArrayRef values) { return {values[0], values[1], values[2]}; }
 
-/// Starts of `count` boxes in a case of the given shape; classes: (k, 4) rows of class index and voxel.
+/// Starts of `count` boxes in a case of the given shape; classes: (k, 4) rows of class index (-1: annotated) and voxel.
 at::Tensor draw_box_starts(at::IntArrayRef shape, at::IntArrayRef load, at::IntArrayRef patch, bool forced,
                            const at::Tensor& classes, int64_t seed, int64_t count) {
   Case source;
   source.shape = to_extents(shape);
   for (int64_t row = 0; row < classes.size(0); ++row) {
     const int64_t* entry = classes.data_ptr<int64_t>() + 4 * row;
-    source.foreground.resize(std::max(source.foreground.size(), static_cast<size_t>(entry[0] + 1)));
-    source.foreground[static_cast<size_t>(entry[0])].push_back(
-        {static_cast<int32_t>(entry[1]), static_cast<int32_t>(entry[2]), static_cast<int32_t>(entry[3])});
+    if (entry[0] >= static_cast<int64_t>(source.foreground.size()))
+      source.foreground.resize(static_cast<size_t>(entry[0] + 1));
+    (entry[0] < 0 ? source.annotated : source.foreground[static_cast<size_t>(entry[0])])
+        .push_back({static_cast<int32_t>(entry[1]), static_cast<int32_t>(entry[2]), static_cast<int32_t>(entry[3])});
   }
   at::Tensor starts = at::empty({count, 3}, at::kLong);
   for (int64_t step = 0; step < count; ++step) {
@@ -30,7 +31,7 @@ at::Tensor draw_box_starts(at::IntArrayRef shape, at::IntArrayRef load, at::IntA
 
 std::tuple<at::Tensor, at::Tensor> crop_op(const at::Tensor& image, const at::Tensor& segmentation,
                                            at::IntArrayRef start, at::IntArrayRef extent) {
-  const Case source{"", image, segmentation, {image.size(1), image.size(2), image.size(3)}, {}};
+  const Case source{"", image, segmentation, {image.size(1), image.size(2), image.size(3)}, {}, {}};
   return crop(source, to_extents(start), to_extents(extent));
 }
 

@@ -17,11 +17,13 @@ Extents draw_box_start(const Case& source, const Extents& load, const Extents& p
     lowest[axis] = -((need + 1) / 2);
     highest[axis] = source.shape[axis] + (need + 1) / 2 - load[axis];
   }
-  Extents start;
+  const Voxels* candidates = &source.annotated;
   if (force_foreground && !source.foreground.empty()) {
-    const auto& voxels =
-        source.foreground[static_cast<size_t>(draw.below(static_cast<int64_t>(source.foreground.size())))];
-    const auto& voxel = voxels[static_cast<size_t>(draw.below(static_cast<int64_t>(voxels.size())))];
+    candidates = &source.foreground[static_cast<size_t>(draw.below(static_cast<int64_t>(source.foreground.size())))];
+  }
+  Extents start;
+  if (!candidates->empty()) {
+    const auto& voxel = (*candidates)[static_cast<size_t>(draw.below(static_cast<int64_t>(candidates->size())))];
     for (size_t axis = 0; axis < 3; ++axis) start[axis] = std::max(lowest[axis], voxel[axis] - load[axis] / 2);
   } else {
     for (size_t axis = 0; axis < 3; ++axis) start[axis] = lowest[axis] + draw.below(highest[axis] - lowest[axis] + 1);

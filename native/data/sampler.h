@@ -16,8 +16,10 @@ using Extents = std::array<int64_t, 3>;  // (z, y, x); a 2D patch has extent 1 o
 bool is_foreground_forced(int64_t sample, int64_t batch_size, double share);
 
 /// Start of a box of extent `load` in a case, so that a patch of extent `patch` can be cut from its middle after a
-/// rotation. The box may reach beyond the case on either side. A forced box is centered on a random voxel of a random
-/// class and clamped at the lower bound only, as nnU-Net does; without foreground it is drawn uniformly.
+/// rotation. The box may reach beyond the case on either side. A forced box shows a random voxel of a random class, any
+/// other a random annotated voxel if there is an ignore label: it is centered there and clamped at the lower bound
+/// only, as nnU-Net does. A forced box of a case without foreground is like any other, and without any such voxel boxes
+/// are drawn uniformly.
 Extents draw_box_start(const Case& source, const Extents& load, const Extents& patch, bool force_foreground,
                        Draw& draw);
 

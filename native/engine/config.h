@@ -46,13 +46,35 @@ struct NetworkConfig {
   }
 };
 
+/// What the network's outputs stand for.
+struct LabelsConfig {
+  std::vector<std::vector<int64_t>> outputs;  // the labels that each output covers
+  bool overlapping;                           // regions: a sigmoid each; else one label each and a softmax over all
+  int64_t ignoreLabel;                        // of voxels that are not annotated; -1: there is none
+
+  template <class Visitor>
+  static void fields(Visitor&& visit) {
+    visit("outputs", &LabelsConfig::outputs);
+    visit("overlapping", &LabelsConfig::overlapping);
+    visit("ignoreLabel", &LabelsConfig::ignoreLabel);
+  }
+};
+
 struct LossConfig {
+  double diceWeight;
+  double crossEntropyWeight;
+  double topKPercent;  // the share of voxels with the largest cross-entropy that counts; 100: all
+  bool annotatedMean;  // with an ignore label: see cross_entropy_mean
   bool batchDice;
   double smooth;
   std::vector<double> deepSupervisionWeights;
 
   template <class Visitor>
   static void fields(Visitor&& visit) {
+    visit("diceWeight", &LossConfig::diceWeight);
+    visit("crossEntropyWeight", &LossConfig::crossEntropyWeight);
+    visit("topKPercent", &LossConfig::topKPercent);
+    visit("annotatedMean", &LossConfig::annotatedMean);
     visit("batchDice", &LossConfig::batchDice);
     visit("smooth", &LossConfig::smooth);
     visit("deepSupervisionWeights", &LossConfig::deepSupervisionWeights);
@@ -85,6 +107,7 @@ struct TrainerConfig {
   std::vector<int64_t> initialPatchSize;
   double oversampleForeground;
   NetworkConfig network;
+  LabelsConfig labels;
   LossConfig loss;
   OptimizerConfig optimizer;
   augment::AugmentationConfig augmentation;
@@ -101,6 +124,7 @@ struct TrainerConfig {
     visit("initialPatchSize", &TrainerConfig::initialPatchSize);
     visit("oversampleForeground", &TrainerConfig::oversampleForeground);
     visit("network", &TrainerConfig::network);
+    visit("labels", &TrainerConfig::labels);
     visit("loss", &TrainerConfig::loss);
     visit("optimizer", &TrainerConfig::optimizer);
     visit("augmentation", &TrainerConfig::augmentation);

@@ -1,30 +1,82 @@
-// Soft Dice + cross-entropy with deep supervision, composed of ATen operators.
+// Soft Dice and cross-entropy with deep supervision, composed of ATen operators.
 #include "engine/loss.h"
+
+#include <ATen/core/Reduction.h>
+
+#include "failure.h"
 
 namespace voxgrad {
 
-at::Tensor dice_and_cross_entropy(const at::Tensor& logits, const at::Tensor& labels, bool batch_dice, double smooth) {
-  const at::Tensor log_probabilities = at::log_softmax(logits.to(at::kFloat), 1);
-  const at::Tensor target = labels.to(at::kLong).unsqueeze(1);
-  const at::Tensor cross_entropy = -log_probabilities.gather(1, target).mean();
-
-  std::vector<int64_t> axes, class_shape(static_cast<size_t>(logits.dim()), 1);
-  for (int64_t axis = 2; axis < logits.dim(); ++axis) axes.push_back(axis);
+at::Tensor soft_dice(const at::Tensor& probabilities, const at::Tensor& truth, const at::Tensor& annotated,
+                     bool batch_dice, double smooth) {
+  std::vector<int64_t> axes;
+  for (int64_t axis = 2; axis < probabilities.dim(); ++axis) axes.push_back(axis);
   if (batch_dice) axes.insert(axes.begin(), 0);
-  const int64_t foreground = logits.size(1) - 1;
-  class_shape[1] = foreground;
-  const at::Tensor classes = at::arange(1, foreground + 1, target.options()).view(class_shape);
-  const at::Tensor truth = target.eq(classes).to(at::kFloat);
-  const at::Tensor probabilities = log_probabilities.narrow(1, 1, foreground).exp();
-  const at::Tensor intersection = (probabilities * truth).sum(axes);
-  const at::Tensor volumes = probabilities.sum(axes) + truth.sum(axes);
-  const at::Tensor dice = (2 * intersection + smooth) / (volumes + smooth).clamp_min(1e-8);
-  return cross_entropy - dice.mean();
+  // The truth is 0 wherever nothing is annotated.
+  const at::Tensor counted = annotated.defined() ? probabilities * annotated : probabilities;
+  const at::Tensor intersection = (counted * truth).sum(axes);
+  const at::Tensor volumes = counted.sum(axes) + truth.sum(axes);
+  return ((2 * intersection + smooth) / (volumes + smooth).clamp_min(1e-8)).mean();
 }
 
-Loss::Loss(const LossConfig& config, const std::vector<int64_t>& patch_size,
+at::Tensor cross_entropy_mean(const at::Tensor& terms, const at::Tensor& annotated, double top_k_percent,
+                              bool annotated_mean) {
+  const auto share_of = [&](auto&& count) { return count * top_k_percent / 100; };
+  if (!annotated.defined() || (top_k_percent < 100 && !annotated_mean)) {
+    const at::Tensor counted = annotated.defined() ? terms * annotated : terms;
+    if (top_k_percent == 100) return counted.mean();
+    const auto largest = std::max<int64_t>(1, static_cast<int64_t>(share_of(static_cast<double>(terms.numel()))));
+    return std::get<0>(counted.flatten().topk(largest)).mean();
+  }
+  const at::Tensor counted = terms * annotated;
+  const at::Tensor count = annotated.sum() * (annotated_mean ? terms.size(1) : 1);
+  if (top_k_percent == 100) return counted.sum() / count.clamp_min(1);
+  // How many terms count is known to the device alone: the most there can be are sorted, and the rest weighs nothing.
+  const auto most = std::max<int64_t>(1, static_cast<int64_t>(share_of(static_cast<double>(terms.numel()))));
+  const at::Tensor largest = std::get<0>(counted.flatten().topk(most));
+  const at::Tensor wanted = share_of(count).floor().clamp_min(1);
+  return (largest * at::arange(most, wanted.options()).lt(wanted)).sum() / wanted;
+}
+
+at::Tensor level_loss(const at::Tensor& logits_in, const at::Tensor& labels, const Targets& targets,
+                      const LossConfig& config) {
+  const at::Tensor logits = logits_in.scalar_type() == at::kDouble ? logits_in : logits_in.to(at::kFloat);
+  at::Tensor annotated = targets.annotated(labels);
+  if (annotated.defined()) annotated = annotated.to(logits.scalar_type());
+  at::Tensor terms, probabilities, truth;
+  if (targets.overlapping()) {
+    truth = targets.regions(labels).to(logits.scalar_type());
+    if (config.crossEntropyWeight != 0)
+      terms = at::binary_cross_entropy_with_logits(logits, truth, {}, {}, at::Reduction::None);
+    probabilities = logits.sigmoid();
+  } else {
+    const at::Tensor log_probabilities = at::log_softmax(logits, 1);
+    const at::Tensor target = targets.classes(labels);
+    terms = -log_probabilities.gather(1, target);
+    const int64_t foreground = logits.size(1) - 1;
+    std::vector<int64_t> class_shape(static_cast<size_t>(logits.dim()), 1);
+    class_shape[1] = foreground;
+    const at::Tensor classes = at::arange(1, foreground + 1, target.options()).view(class_shape);
+    truth = target.eq(classes).to(logits.scalar_type());
+    probabilities = log_probabilities.narrow(1, 1, foreground).exp();
+  }
+  at::Tensor loss;
+  if (config.crossEntropyWeight != 0) {
+    loss = config.crossEntropyWeight * cross_entropy_mean(terms, annotated, config.topKPercent, config.annotatedMean);
+  }
+  if (config.diceWeight != 0) {
+    const at::Tensor dice =
+        config.diceWeight * soft_dice(probabilities, truth, annotated, config.batchDice, config.smooth);
+    loss = loss.defined() ? loss - dice : -dice;
+  }
+  return loss;
+}
+
+Loss::Loss(const LossConfig& config, Targets targets, const std::vector<int64_t>& patch_size,
            const std::vector<std::vector<int64_t>>& strides, at::Device device)
-    : config_(config) {
+    : config_(config), targets_(std::move(targets)) {
+  if (config.diceWeight == 0 && config.crossEntropyWeight == 0)
+    throw Failure("ERR_CONFIG", "loss: expected a weight above 0 for Dice or cross-entropy");
   const size_t dimensions = patch_size.size();
   std::vector<double> scale(dimensions, 1.0);
   for (size_t level = 0; level < config.deepSupervisionWeights.size(); ++level) {
@@ -58,9 +110,8 @@ at::Tensor Loss::operator()(const std::vector<at::Tensor>& logits, const at::Ten
   at::Tensor sum;
   for (size_t level = 0; level < heads_.size(); ++level) {
     if (!heads_[level]) continue;
-    const at::Tensor loss =
-        config_.deepSupervisionWeights[level] *
-        dice_and_cross_entropy(logits[level], labels_at_level(labels, level), config_.batchDice, config_.smooth);
+    const at::Tensor loss = config_.deepSupervisionWeights[level] *
+                            level_loss(logits[level], labels_at_level(labels, level), targets_, config_);
     sum = sum.defined() ? sum + loss : loss;
   }
   return sum;

@@ -1,11 +1,12 @@
-// nnU-Net's training loss: soft Dice + cross-entropy at every deep-supervision level, weighted.
-// Source: nnunetv2/training/loss (DC_and_CE_loss, MemoryEfficientSoftDiceLoss, DeepSupervisionWrapper).
+// nnU-Net's training losses: soft Dice and cross-entropy at every deep-supervision level, weighted.
+// Source: nnunetv2/training/loss (DC_and_CE_loss, DC_and_BCE_loss, DC_and_topk_loss, MemoryEfficientSoftDiceLoss,
+// TopKLoss, DeepSupervisionWrapper).
 #pragma once
 #include <ATen/core/Tensor.h>
 
 #include <vector>
 
-#include "engine/config.h"
+#include "engine/targets.h"
 
 namespace voxgrad {
 
@@ -13,11 +14,12 @@ namespace voxgrad {
 class Loss {
  public:
   /// `patch_size` and `strides` (one entry a stage) give the extents of the levels.
-  Loss(const LossConfig& config, const std::vector<int64_t>& patch_size,
+  Loss(const LossConfig& config, Targets targets, const std::vector<int64_t>& patch_size,
        const std::vector<std::vector<int64_t>>& strides, at::Device device);
 
   /// Which heads have a weight; the others need not be computed (nnU-Net's lowest resolution has weight 0).
   const std::vector<bool>& heads() const { return heads_; }
+  const Targets& targets() const { return targets_; }
 
   /// `logits`: one (B, C, ...) tensor a level, highest resolution first; `labels`: (B, ...) integers at full
   /// resolution, without negative values. Returns the weighted sum as a 0-dimensional float32 tensor on the device.
@@ -28,13 +30,27 @@ class Loss {
 
  private:
   LossConfig config_;
+  Targets targets_;
   std::vector<bool> heads_;
   std::vector<std::vector<at::Tensor>> source_indices_;  // [level][axis]; undefined where the extent does not change
 };
 
-/// Soft Dice + cross-entropy of one level, weights 1 and 1: mean cross-entropy over voxels, minus the mean over the
-/// foreground classes of (2 I + smooth) / max(G + P + smooth, 1e-8). With batch_dice I, P, G are summed over the batch
-/// first.
-at::Tensor dice_and_cross_entropy(const at::Tensor& logits, const at::Tensor& labels, bool batch_dice, double smooth);
+/// The loss of one level: weighted cross-entropy minus weighted soft Dice, both in float32 (float64 for float64
+/// logits). Without regions softmax and the foreground's Dice, with regions sigmoid, binary cross-entropy and every
+/// region's Dice. Where nothing is annotated a voxel counts for neither; without any such voxel the loss is finite.
+at::Tensor level_loss(const at::Tensor& logits, const at::Tensor& labels, const Targets& targets,
+                      const LossConfig& config);
+
+/// Mean over classes, and over samples unless batch_dice sums them first, of (2 I + smooth) / max(G + P + smooth,
+/// 1e-8): I, P, G are the sums over space of product, probabilities and truth, (B, C, ...) each. `annotated`: (B, 1,
+/// ...) of 0 and 1, or undefined.
+at::Tensor soft_dice(const at::Tensor& probabilities, const at::Tensor& truth, const at::Tensor& annotated,
+                     bool batch_dice, double smooth);
+
+/// Mean of `terms` (B, C, ...), or of the top_k_percent largest of them. Of annotated voxels (B, 1, ...) the mean is
+/// over their terms alone, and the share is one of their number. With annotated_mean false it is nnU-Net's: terms of
+/// several channels are summed over the channels, and the share is one of all voxels.
+at::Tensor cross_entropy_mean(const at::Tensor& terms, const at::Tensor& annotated, double top_k_percent,
+                              bool annotated_mean);
 
 }  // namespace voxgrad

@@ -23,7 +23,8 @@ Trace trace_steps(const TrainerConfig& config, const std::string& checkpoint, co
   Network network(config.network, parse_seed(config.seed), at::kCPU);
   load_weights(network, io::read_torch_file(checkpoint), checkpoint);
   Optimizer optimizer(config.optimizer, network.parameters(), /*dynamic_scale=*/false);
-  const Loss loss(config.loss, config.patchSize, config.network.strides, at::kCPU);
+  const Loss loss(config.loss, Targets(config.labels, config.network.outputChannels, at::kCPU), config.patchSize,
+                  config.network.strides, at::kCPU);
 
   Trace trace;
   for (size_t step = 0; step < batches.size(); ++step) {

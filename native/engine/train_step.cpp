@@ -37,18 +37,8 @@ at::Tensor validation_step(const StepParts& parts, const std::vector<Case>& case
 
   const Autocast autocast(parts.network.device(), parts.precision);
   const auto logits = parts.network.forward(batch.image, parts.loss.heads());
-  count_dice(logits[0].argmax(1), batch.labels, counts);
+  count_dice(logits[0], batch.labels, parts.loss.targets(), counts);
   return parts.loss(logits, batch.labels);
-}
-
-void count_dice(const at::Tensor& prediction, const at::Tensor& labels, DiceCounts& counts) {
-  for (int64_t index = 0; index < counts.true_positives.size(0); ++index) {
-    const at::Tensor predicted = prediction.eq(index + 1), present = labels.eq(index + 1);
-    const at::Tensor both = predicted.logical_and(present).sum();
-    counts.true_positives.select(0, index).add_(both);
-    counts.false_positives.select(0, index).add_(predicted.sum() - both);
-    counts.false_negatives.select(0, index).add_(present.sum() - both);
-  }
 }
 
 }  // namespace voxgrad

@@ -29,15 +29,7 @@ struct StepResult {
 /// device.
 StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, uint64_t step, double learning_rate);
 
-/// Counts of hard predictions against the labels, one entry a foreground class, int64 on the device.
-struct DiceCounts {
-  at::Tensor true_positives, false_positives, false_negatives;
-};
-
 /// Validation batch number `step`: adds its counts to `counts` and returns its loss (0-dimensional, on the device).
 at::Tensor validation_step(const StepParts& parts, const std::vector<Case>& cases, uint64_t step, DiceCounts& counts);
-
-/// Adds the counts of `prediction` against `labels` (same shape, integers) for classes 1 to foreground.
-void count_dice(const at::Tensor& prediction, const at::Tensor& labels, DiceCounts& counts);
 
 }  // namespace voxgrad

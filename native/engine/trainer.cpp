@@ -57,7 +57,8 @@ Trainer::Trainer(const TrainerConfig& config)
       network_(config.network, parse_seed(config.seed), device_),
       optimizer_(config.optimizer, network_.parameters(), precision_ == at::kHalf),
       batches_(config, network_.memory_format()),
-      loss_(config.loss, config.patchSize, config.network.strides, device_) {
+      loss_(config.loss, Targets(config.labels, config.network.outputChannels, device_), config.patchSize,
+            config.network.strides, device_) {
   if (config.loss.deepSupervisionWeights.size() != network_.head_count()) {
     throw Failure("ERR_CONFIG", "loss.deepSupervisionWeights: expected " + std::to_string(network_.head_count()) +
                                     " entries, found " + std::to_string(config.loss.deepSupervisionWeights.size()));
@@ -72,7 +73,8 @@ void Trainer::load_cases(const std::string& folder, const std::vector<std::strin
   for (const auto* ids : {&training, &validation}) {
     for (const std::string& id : *ids) {
       if (stop_requested_) return;
-      cases[ids == &validation].push_back(load_case(folder, id, config_.network.inputChannels, labels, device_));
+      cases[ids == &validation].push_back(
+          load_case(folder, id, config_.network.inputChannels, labels, loss_.targets().has_ignore_label(), device_));
       advance(++done, 0);
     }
   }
@@ -122,7 +124,7 @@ ValidationChunk Trainer::run_validation(int64_t steps) {
   if (validation_cases_.empty()) throw Failure("ERR_DATASET", "there is no validation case: load cases first");
   JobMark mark(*this, "validation", steps);
   const auto options = at::TensorOptions().device(device_);
-  const int64_t foreground = config_.network.outputChannels - 1;
+  const int64_t foreground = loss_.targets().foreground_count();
   auto zeros = [&] { return at::zeros({foreground}, options.dtype(at::kLong)); };
   DiceCounts counts{zeros(), zeros(), zeros()};
   at::Tensor losses = at::zeros({steps}, options.dtype(at::kFloat));

@@ -21,7 +21,7 @@ struct TrainingChunk {
   std::vector<float> loss, gradient_norm, skipped, step_ms, data_ms;
 };
 
-/// Sums over all batches; one entry a foreground class.
+/// Sums over all batches; one entry a foreground class or region.
 struct ValidationChunk {
   bool stopped = false;
   std::vector<float> loss;

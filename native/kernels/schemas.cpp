@@ -78,7 +78,7 @@ TORCH_LIBRARY(voxgrad, m) {
 
   // Patch sampling (data/sampler.h).
 
-  // Starts (count, 3) of boxes in a case; classes: rows of class index and voxel (z, y, x).
+  // Starts (count, 3) of boxes in a case; classes: rows of class index (-1: annotated) and voxel (z, y, x).
   m.def(
       "draw_box_starts(int[] shape, int[] load, int[] patch, bool forced, Tensor classes, int seed, int count) -> "
       "Tensor");
@@ -86,6 +86,16 @@ TORCH_LIBRARY(voxgrad, m) {
   m.def("crop(Tensor image, Tensor segmentation, int[] start, int[] extent) -> (Tensor, Tensor)");
   // How many samples of a batch are forced to show foreground.
   m.def("forced_samples(int batch_size, float share) -> Tensor");
+
+  // Losses and counts (engine/loss.h, engine/targets.h). outputs: the labels of each output, each list ended by -1;
+  // ignore_label -1: none.
+
+  // The loss of one level and its gradient. weights: of Dice and of cross-entropy.
+  m.def(
+      "level_loss(Tensor logits, Tensor labels, int[] outputs, bool overlapping, int ignore_label, float[] weights, "
+      "float top_k_percent, bool annotated_mean, bool batch_dice, float smooth) -> (Tensor, Tensor)");
+  // True positives, false positives and false negatives, one row each.
+  m.def("count_dice(Tensor logits, Tensor labels, int[] outputs, bool overlapping, int ignore_label) -> Tensor");
 
   // File formats (io/*.h).
 

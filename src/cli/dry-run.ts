@@ -44,8 +44,7 @@ async function engineConfig(options: TrainOptions, datasetFolder: string): Promi
   const plansFile = path.join(datasetFolder, `${options.plans}.json`)
   if (!existsSync(plansFile)) return null
   const configuration = resolveConfiguration(await readPlans(plansFile), options.configuration)
-  const { channels, foregroundLabels } = await readDatasetJson(path.join(datasetFolder, 'dataset.json'))
-  return resolveTrainerConfig(configuration, { channels: channels.length, foregroundLabels }, options)
+  return resolveTrainerConfig(configuration, await readDatasetJson(path.join(datasetFolder, 'dataset.json')), options)
 }
 
 /** YAML with plain lists of numbers on one line. */

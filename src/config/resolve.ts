@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os'
 import type { DatasetJson } from '../dataset/dataset-json.js'
 import { VoxgradError } from '../errors.js'
-import type { AugmentationConfig, NetworkConfig, TrainerConfig } from '../native/binding.js'
+import type { AugmentationConfig, LabelsConfig, LossConfig, NetworkConfig, TrainerConfig } from '../native/binding.js'
 import { type NetworkName, networkName, networkNames } from '../plan/architecture.js'
 import type { Architecture, Configuration } from '../plan/plans.js'
 import { type AugmentationPreset, smallestDa5Extent, smallestZoom } from './augmentation-presets.js'
@@ -15,11 +15,7 @@ export type TrainableConfiguration = Pick<
 >
 
 /** What the dataset says about channels and labels. */
-export interface TrainableDataset {
-  channels: number
-  /** Foreground label values, ascending from 1 without gaps. */
-  foregroundLabels: number[]
-}
+export type TrainableDataset = Pick<DatasetJson, 'channels' | 'targets' | 'hasRegions' | 'ignoreLabel'>
 
 const degrees = Math.PI / 180
 
@@ -108,6 +104,7 @@ export function resolveTrainerConfig(
     | 'optimizer'
     | 'oversampleForeground'
     | 'augmentation'
+    | 'loss'
   >,
 ): TrainerConfig {
   const patchSize = configuration.patch_size
@@ -132,13 +129,43 @@ export function resolveTrainerConfig(
       : patchSize,
     oversampleForeground: options.oversampleForeground,
     network,
-    loss: {
-      batchDice: configuration.batch_dice,
-      smooth: 1e-5,
-      deepSupervisionWeights: deepSupervisionWeights(network.strides.length - 1),
-    },
+    labels: resolveLabels(dataset),
+    loss: resolveLoss(configuration, dataset, options.loss, network.strides.length - 1),
     optimizer: { momentum, nesterov, weightDecay, clipNorm },
     augmentation,
+  }
+}
+
+/** What the network's outputs stand for: every region, or every label with the background. */
+export function resolveLabels({ hasRegions, targets, ignoreLabel }: Omit<TrainableDataset, 'channels'>): LabelsConfig {
+  return {
+    outputs: [...(hasRegions ? [] : [[0]]), ...targets.map(({ labels }) => labels)],
+    overlapping: hasRegions,
+    ignoreLabel: ignoreLabel ?? -1,
+  }
+}
+
+function resolveLoss(
+  { batch_dice: batchDice }: TrainableConfiguration,
+  { hasRegions }: TrainableDataset,
+  { kind, weights, topKPercent, smooth, ignoredMean }: TrainOptions['loss'],
+  outputs: number,
+): LossConfig {
+  const isTopK = kind === 'topk' || kind === 'dice_topk'
+  if (isTopK && hasRegions) {
+    throw new VoxgradError(
+      'ERR_CONFIG',
+      `loss.kind ${kind}: expected dice_ce, ce or dice, because dataset.json has regions, which overlap`,
+    )
+  }
+  return {
+    diceWeight: kind.startsWith('dice') ? weights.dice : 0,
+    crossEntropyWeight: kind === 'dice' ? 0 : weights.crossEntropy,
+    topKPercent: isTopK ? topKPercent : 100,
+    annotatedMean: ignoredMean === 'annotated',
+    batchDice,
+    smooth,
+    deepSupervisionWeights: deepSupervisionWeights(outputs),
   }
 }
 
@@ -224,8 +251,8 @@ function resolveNetwork(architecture: Architecture, dimensions: number, dataset:
   return {
     architecture: networkName(architecture.network_class_name) as NetworkName,
     dimensions,
-    inputChannels: dataset.channels,
-    outputChannels: dataset.foregroundLabels.length + 1,
+    inputChannels: dataset.channels.length,
+    outputChannels: resolveLabels(dataset).outputs.length,
     featuresPerStage: plan.features_per_stage,
     kernelSizes: plan.kernel_sizes.map((size) => repeat(size, dimensions)),
     strides: plan.strides.map((stride) => repeat(stride, dimensions)),
@@ -242,10 +269,9 @@ function resolveNetwork(architecture: Architecture, dimensions: number, dataset:
 /** The engine's configuration where only weights are needed. */
 export function inferenceConfig(
   configuration: TrainableConfiguration,
-  dataset: Pick<DatasetJson, 'channels' | 'foregroundLabels'>,
+  dataset: TrainableDataset,
   { device, threads }: Pick<TrainOptions, 'device' | 'threads'>,
 ): TrainerConfig {
-  const { channels, foregroundLabels } = dataset
   const defaults = trainOptionsSchema.parse({ dataset: '0', configuration: 'any', fold: 0, device, threads })
-  return resolveTrainerConfig(configuration, { channels: channels.length, foregroundLabels }, defaults)
+  return resolveTrainerConfig(configuration, dataset, defaults)
 }

@@ -60,6 +60,31 @@ const optimizerSchema = z.strictObject({
   clipNorm: positive.default(12).describe('Largest L2 norm of the gradient over all parameters'),
 })
 
+const lossSchema = z
+  .strictObject({
+    kind: z
+      .enum(['dice_ce', 'dice_topk', 'ce', 'topk', 'dice'])
+      .default('dice_ce')
+      .describe(
+        'Soft Dice and cross-entropy, the cross-entropy of the hardest voxels in its place (topk), or one of them alone. ' +
+          'With regions cross-entropy is binary, and there is no topk',
+      ),
+    weights: z
+      .strictObject({ dice: positive.default(1), crossEntropy: positive.default(1) })
+      .prefault({})
+      .describe('Of the two parts, as far as kind has them'),
+    topKPercent: z.number().positive().max(100).default(10).describe('Share of voxels that topk takes the mean over'),
+    smooth: z.number().nonnegative().default(1e-5).describe('Added to numerator and denominator of the soft Dice'),
+    ignoredMean: z
+      .enum(['annotated', 'nnunet'])
+      .default('annotated')
+      .describe(
+        'With an ignore label and regions or topk: the mean and the share are of annotated voxels; nnunet sums over ' +
+          'regions and takes the share of all voxels, which other weights result from',
+      ),
+  })
+  .describe('At every deep-supervision level')
+
 const scheduleSchema = z.strictObject({
   exponent: positive.default(0.9).describe('Exponent of the polynomial decay'),
   granularity: z
@@ -254,6 +279,7 @@ export const trainOptionsSchema = z.strictObject({
   seed: seedSchema.default('12345'),
   deterministic: z.boolean().default(false),
   budget: budgetSchema.prefault({}),
+  loss: lossSchema.prefault({}),
   optimizer: optimizerSchema.prefault({}),
   schedule: scheduleSchema.prefault({}),
   bestModel: bestModelSchema.prefault({}),

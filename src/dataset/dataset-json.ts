@@ -32,16 +32,17 @@ export interface DatasetJson {
   allLabels: number[]
   /** allLabels without 0. */
   foregroundLabels: number[]
-  /** A name for each foreground label: that of the first entry with this value alone, else the value as text. */
-  foregroundNames: string[]
   /**
    * Without regions the foreground labels in ascending order, each with the name of the first entry with this value alone
    * (else the value as text); with regions all entries but background and ignore in the order of the file.
    */
   targets: Target[]
+  /** Label of voxels that are not annotated. */
   ignoreLabel: number | undefined
   /** Training with overlapping regions: an entry has more than one value. */
   hasRegions: boolean
+  /** With regions: the label that each one paints into a segmentation, later ones over earlier ones. */
+  regionsClassOrder: number[] | undefined
   numTraining: number
   /** With the dot: .nii.gz */
   fileEnding: string
@@ -112,12 +113,12 @@ export function parseDatasetJson(content: unknown, origin: string): DatasetJson 
     labels,
     allLabels,
     foregroundLabels,
-    foregroundNames: foregroundLabels.map((value) => nameOf(value, labels)),
     targets: hasRegions
       ? labels.filter(isRegion).map(({ name }) => makeTarget(name, fields.labels[name] as number | number[]))
       : foregroundLabels.map((value) => makeTarget(nameOf(value, labels), value)),
     ignoreLabel,
     hasRegions,
+    regionsClassOrder: hasRegions ? fields.regions_class_order : undefined,
     numTraining: fields.numTraining,
     fileEnding: fields.file_ending,
     overwriteImageReaderWriter: reader === undefined || reader === 'None' ? undefined : reader,

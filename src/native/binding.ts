@@ -81,6 +81,7 @@ export interface TrainerConfig {
   initialPatchSize: number[]
   oversampleForeground: number
   network: NetworkConfig
+  labels: LabelsConfig
   loss: LossConfig
   optimizer: OptimizerConfig
   augmentation: AugmentationConfig
@@ -105,7 +106,23 @@ export interface NetworkConfig {
   negativeSlope: number
 }
 
+/** What the network's outputs stand for. */
+export interface LabelsConfig {
+  /** The labels that each output covers. */
+  outputs: number[][]
+  /** Regions, a sigmoid each; else output i is label i, with a softmax over all. */
+  overlapping: boolean
+  /** Label of voxels that are not annotated; -1: there is none. */
+  ignoreLabel: number
+}
+
 export interface LossConfig {
+  diceWeight: number
+  crossEntropyWeight: number
+  /** Cross-entropy is the mean over this share of voxels, those where it is largest; 100: over all. */
+  topKPercent: number
+  /** With an ignore label: means and shares are of annotated voxels; false: nnU-Net's sum over regions, its share of all. */
+  annotatedMean: boolean
   batchDice: boolean
   smooth: number
   /** One weight per deep-supervision output, full resolution first; zero weights are not evaluated. */
@@ -224,7 +241,7 @@ export interface ValidationChunk {
   reason: 'completed' | 'stopped'
   steps: number
   loss: Float32Array
-  /** Summed over all batches, one entry per foreground label. */
+  /** Summed over all batches, one entry per foreground label or region. */
   truePositives: Float64Array
   falsePositives: Float64Array
   falseNegatives: Float64Array
@@ -251,7 +268,7 @@ export interface PredictionJob {
 export interface NativeTrainer {
   /**
    * Loads cases of a preprocessed folder (CASE.b2nd, CASE_seg.b2nd, CASE.pkl) into the case store. `labels`: all values that
-   * may occur in a segmentation besides -1.
+   * may occur in a segmentation besides -1, the ignore label included.
    */
   loadCases(job: { folder: string; training: string[]; validation: string[]; labels: number[] }): Promise<void>
   /**
@@ -340,13 +357,17 @@ export interface NativeBinding {
     spacing: number[]
     plan: PreprocessingPlan
   }): Promise<PreprocessedCase>
-  /** Resamples logits to the cropped grid, takes the argmax, fills the crop box, undoes the transpose. */
+  /**
+   * Resamples logits to the cropped grid and makes labels of them, fills the crop box, undoes the transpose. Labels are the
+   * argmax, or with `regionLabels` what each region whose sigmoid exceeds 0.5 paints, in this order.
+   */
   exportSegmentation(job: {
     logits: NativeImage
     properties: CaseProperties
     targetSpacing: number[]
     transposeForward: number[]
     resampling: ResamplingRule
+    regionLabels: number[] | null
   }): Promise<ExportedSegmentation>
 
   readBlosc2(path: string): Promise<{ data: NativeTensor['data']; shape: number[] }>

@@ -84,7 +84,7 @@ async function checkInputs(cases: RawCase[], model: Model): Promise<void> {
 async function predictCase(
   { image, spacing, geometry }: CaseImage,
   file: string,
-  { plans, configuration, mirrorAxes, reader }: Model,
+  { plans, configuration, dataset, mirrorAxes, reader }: Model,
   trainers: NativeTrainer[],
   options: PredictOptions,
   hooks: PredictionHooks,
@@ -101,7 +101,7 @@ async function predictCase(
     perFold.push(await hooks.predict(trainer, () => trainer.predict({ ...window, image: preprocessed.image })))
   }
   const { labels, shape } = await native().exportSegmentation({
-    ...exportPlan(plans, configuration),
+    ...exportPlan(plans, configuration, dataset),
     logits: meanLogits(perFold),
     properties: preprocessed.properties,
   })

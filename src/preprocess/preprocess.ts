@@ -142,11 +142,7 @@ async function preprocessCase(
  * label also the annotated voxels, -1 standing for those outside the nonzero mask.
  */
 export function locationKeys(datasetJson: DatasetJson): (number | number[])[] {
-  const inFile = datasetJson.content.labels as Record<string, number | number[]>
-  const regions = datasetJson.labels
-    .filter(({ name, values }) => name !== 'ignore' && values.some((value) => value !== 0))
-    .map(({ name }) => inFile[name] as number | number[])
-  const keys = datasetJson.hasRegions ? regions : datasetJson.foregroundLabels
+  const keys = datasetJson.targets.map(({ value }) => value)
   return datasetJson.ignoreLabel === undefined ? keys : [...keys, [-1, ...datasetJson.allLabels]]
 }
 

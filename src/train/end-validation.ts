@@ -25,7 +25,7 @@ export async function runEndValidation(
   checkpoint: CheckpointName,
   context: JobContext,
 ): Promise<ValidationFinishedEvent | 'stopped'> {
-  const { validation: caseIds, options, labels } = setup
+  const { validation: caseIds, options, dataset } = setup
   const outputFolder = folder.validation(checkpoint)
   const begin = performance.now()
   let predicted = 0
@@ -34,10 +34,10 @@ export async function runEndValidation(
     dataFolder: setup.caseFolder,
     referenceFolder: setup.referenceFolder,
     outputFolder,
-    fileEnding: setup.dataset.fileEnding,
+    fileEnding: dataset.fileEnding,
     reader: setup.plans.image_reader_writer as ReaderName,
-    targets: setup.dataset.targets,
-    ignoreLabel: setup.dataset.ignoreLabel,
+    targets: dataset.targets,
+    ignoreLabel: dataset.ignoreLabel,
     exportPlan: setup.exportPlan,
     window: {
       tileStep: options.validation.stepSize,
@@ -65,16 +65,17 @@ export async function runEndValidation(
         context.emit({
           type: 'case_validated',
           caseId,
-          dice: labels.map(({ value }) => finiteOrNull(metrics.get(String(value))?.Dice ?? Number.NaN)),
+          dice: dataset.targets.map(({ key }) => finiteOrNull(metrics.get(key)?.Dice ?? Number.NaN)),
         }),
     })
     const event: ValidationFinishedEvent = {
       type: 'validation_finished',
       checkpoint,
       summary: path.join(outputFolder, 'summary.json'),
-      labels: labels.map((label) => ({
-        ...label,
-        dice: finiteOrNull(summary.mean.get(String(label.value))?.Dice ?? Number.NaN),
+      labels: dataset.targets.map(({ name, value, key }) => ({
+        name,
+        value,
+        dice: finiteOrNull(summary.mean.get(key)?.Dice ?? Number.NaN),
       })),
       meanForegroundDice: finiteOrNull(summary.foregroundMean.Dice),
     }

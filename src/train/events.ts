@@ -13,7 +13,7 @@ export interface EpochCurve {
   lr: number
   train_loss: number | null
   val_loss: number | null
-  /** Pseudo-Dice per foreground label; null where the label was neither there nor predicted. */
+  /** Pseudo-Dice per foreground label or region; null where the label was neither there nor predicted. */
   dice_per_class: (number | null)[]
   mean_fg_dice: number | null
   ema_fg_dice: number | null
@@ -63,8 +63,8 @@ export interface RunStartedEvent {
   seed: string
   trainingCases: number
   validationCases: number
-  /** Foreground labels in the order of dice_per_class. */
-  labels: { name: string; value: number }[]
+  /** Foreground labels, or regions with lists of labels, in the order of dice_per_class. */
+  labels: { name: string; value: number | number[] }[]
   epochs: number
   stepsPerEpoch: number
   totalSteps: number
@@ -142,7 +142,7 @@ export interface ValidationFinishedEvent {
   checkpoint: 'final' | 'best' | 'latest'
   /** Path of summary.json. */
   summary: string
-  labels: { name: string; value: number; dice: number | null }[]
+  labels: { name: string; value: number | number[]; dice: number | null }[]
   meanForegroundDice: number | null
 }
 

@@ -60,7 +60,15 @@ async function optionsOfNnunet(folder: RunFolder): Promise<TrainOptions> {
       if (!parsed.success)
         throw new Error(`its init_args lack ${parsed.error.issues.map(({ path: at }) => at.join('.')).join(', ')}`)
       const { plans, configuration, fold } = parsed.data
-      const options = { dataset: plans.dataset_name, configuration, fold, plans: plans.plans_name, run: folder.folder }
+      const options = {
+        dataset: plans.dataset_name,
+        configuration,
+        fold,
+        plans: plans.plans_name,
+        run: folder.folder,
+        // A run of nnU-Net goes on with its own loss.
+        loss: { ignoredMean: 'nnunet' },
+      }
       return parseOptions(trainOptionsSchema, options, file)
     } catch (error) {
       faults.push(`${file}: ${(error as Error).message}`)

@@ -153,7 +153,8 @@ class TrainingRun {
 
   private async loadCases(): Promise<void> {
     const { caseFolder: folder, training, validation, dataset } = this.setup
-    await this.watch(() => this.trainer.loadCases({ folder, training, validation, labels: dataset.allLabels }))
+    const labels = [...dataset.allLabels, ...(dataset.ignoreLabel === undefined ? [] : [dataset.ignoreLabel])]
+    await this.watch(() => this.trainer.loadCases({ folder, training, validation, labels }))
   }
 
   private async begin(): Promise<void> {
@@ -174,7 +175,7 @@ class TrainingRun {
       seed: setup.trainerConfig.seed,
       trainingCases: setup.training.length,
       validationCases: setup.validation.length,
-      labels: setup.labels,
+      labels: setup.dataset.targets.map(({ name, value }) => ({ name, value })),
       epochs: totalEpochs(state, budget),
       stepsPerEpoch: budget.stepsPerEpoch,
       totalSteps: budget.totalSteps,

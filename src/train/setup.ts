@@ -31,8 +31,6 @@ export interface RunSetup {
   /** Case ids. */
   training: string[]
   validation: string[]
-  /** Foreground labels in the order of all metrics. */
-  labels: { name: string; value: number }[]
   /** nnUNet_preprocessed/DATASET, and in it the cases of the configuration and the reference segmentations. */
   datasetFolder: string
   caseFolder: string
@@ -59,23 +57,21 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
   const dataset = await readDatasetJson(path.join(datasetFolder, 'dataset.json'))
   const plans = await readPlans(plansFile ?? path.join(datasetFolder, `${options.plans}.json`))
   const configuration = resolveConfiguration(plans, options.configuration)
-  refuseUnsupported(dataset, configuration, options)
+  refuseUnsupported(configuration, options)
 
   const caseFolder = path.join(datasetFolder, configuration.data_identifier)
   const caseIds = await listPreprocessedCases(caseFolder)
   const splits = await readOrWriteSplits(datasetFolder, caseIds)
   const { train: training, val: validation } = casesOfFold(splits, caseIds, options.fold)
 
-  const trainable = { channels: dataset.channels.length, foregroundLabels: dataset.foregroundLabels }
-  const trainerConfig = resolveTrainerConfig(configuration, trainable, options)
+  const trainerConfig = resolveTrainerConfig(configuration, dataset, options)
   const resolved: TrainOptions = {
     ...options,
     dataset: name.name,
     threads: trainerConfig.threads,
     folders: { preprocessed: folders.preprocessed },
   }
-  const labels = dataset.foregroundLabels.map((value, i) => ({ value, name: dataset.foregroundNames[i] as string }))
-  const rules = policyRules(options, labels)
+  const rules = policyRules(options, dataset.targets)
   const axes = mirrorAxes(configuration.patch_size, options.augmentation.preset)
   const versions = { voxgrad: version, node: process.versions.node, ...native().versions() }
   return {
@@ -86,12 +82,11 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
     configuration,
     training,
     validation,
-    labels,
     datasetFolder,
     caseFolder,
     referenceFolder: path.join(datasetFolder, 'gt_segmentations'),
     trainerConfig,
-    exportPlan: exportPlan(plans, configuration),
+    exportPlan: exportPlan(plans, configuration, dataset),
     mirrorAxes: axes,
     budget: rules.budget,
     rules,
@@ -111,7 +106,7 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
 
 /**
  * The rules of every decision in a run.
- * @param labels foreground labels in the order of all metrics
+ * @param labels foreground labels or regions in the order of all metrics
  * @throws VoxgradError ERR_CONFIG if bestModel.metric names a label that is not there
  */
 export function policyRules(options: TrainOptions, labels: readonly { name: string }[]): PolicyRules {
@@ -150,14 +145,12 @@ export async function listPreprocessedCases(folder: string): Promise<string[]> {
     .sort((a, b) => (a < b ? -1 : 1))
 }
 
-function refuseUnsupported(dataset: DatasetJson, configuration: Configuration, options: TrainOptions): void {
-  const faults = [
-    dataset.hasRegions && 'dataset.json: labels made of regions are not trained yet; give each label one number',
-    dataset.ignoreLabel !== undefined && 'dataset.json: an ignore label is not trained yet; remove it from "labels"',
-    configuration.previous_stage !== undefined &&
-      `plans: ${options.configuration} is a cascade on ${configuration.previous_stage}, which is not trained yet; use 3d_fullres`,
-  ].filter((fault) => fault !== false)
-  if (faults.length > 0) throw new VoxgradError('ERR_CONFIG', faults.join('\n'))
+function refuseUnsupported(configuration: Configuration, options: TrainOptions): void {
+  if (configuration.previous_stage === undefined) return
+  throw new VoxgradError(
+    'ERR_CONFIG',
+    `plans: ${options.configuration} is a cascade on ${configuration.previous_stage}, which is not trained yet; use 3d_fullres`,
+  )
 }
 
 /**

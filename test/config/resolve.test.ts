@@ -10,6 +10,7 @@ import {
   type TrainableConfiguration,
 } from '../../src/config/resolve.js'
 import { trainOptionsSchema } from '../../src/config/schema.js'
+import { parseDatasetJson } from '../../src/dataset/dataset-json.js'
 import { makeArchitecture } from '../../src/plan/architecture.js'
 import type { Architecture } from '../../src/plan/plans.js'
 
@@ -60,7 +61,10 @@ const configuration: TrainableConfiguration = {
     convsPerStageDecoder: [2, 2],
   }),
 }
-const dataset = { channels: 1, foregroundLabels: [1, 2] }
+const dataset = parseDatasetJson(
+  { channel_names: { '0': 'MRI' }, labels: { background: 0, a: 1, b: 2 }, numTraining: 5, file_ending: '.nii.gz' },
+  'dataset.json',
+)
 const options = (input = {}) =>
   trainOptionsSchema.parse({ dataset: 4, configuration: '3d_fullres', fold: 0, threads: 3, ...input })
 

@@ -103,6 +103,25 @@ describe('patch sampler', () => {
     expect(Math.abs(rare / 4000 - 0.5)).toBeLessThan(0.05) // 6 standard deviations
   })
 
+  it('with an ignore label shows annotated voxels in every sample that is not forced', () => {
+    const annotated = [
+      [-1, 10, 11, 12],
+      [-1, 30, 20, 25],
+    ]
+    const foreground = [[0, 5, 6, 7]]
+    const box = [8, 8, 8] as Triple
+    const draw = (forced: boolean, classes: number[][]) => {
+      const drawn = starts([40, 40, 40], box, box, forced, classes, 4, 2000).map((start) => start.join())
+      return Object.fromEntries([...new Set(drawn)].map((start) => [start, drawn.filter((s) => s === start).length]))
+    }
+    const free = draw(false, [...annotated, ...foreground])
+    expect(Object.keys(free).sort()).toEqual(['26,16,21', '6,7,8'])
+    expect(Math.abs((free['6,7,8'] ?? 0) - 1000)).toBeLessThan(135) // 6 standard deviations
+    // The annotated voxels are no class of their own while there is another.
+    expect(Object.keys(draw(true, [...annotated, ...foreground]))).toEqual(['1,2,3'])
+    expect(draw(true, annotated)).toEqual(draw(false, annotated))
+  })
+
   it('draws uniformly where a case has no foreground', () => {
     const uniform = starts([9, 9, 9], [5, 5, 5], [5, 5, 5], false, [], 8, 50)
     expect(starts([9, 9, 9], [5, 5, 5], [5, 5, 5], true, [], 8, 50)).toEqual(uniform)

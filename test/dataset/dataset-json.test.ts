@@ -17,7 +17,10 @@ test('plain labels', () => {
     channels: ['MRI'],
     allLabels: [0, 1, 2],
     foregroundLabels: [1, 2],
-    foregroundNames: ['a', 'b'],
+    targets: [
+      { name: 'a', value: 1, labels: [1], key: '1' },
+      { name: 'b', value: 2, labels: [2], key: '2' },
+    ],
     hasRegions: false,
     ignoreLabel: undefined,
     numTraining: 3,
@@ -34,13 +37,18 @@ test('channels and labels keep the order of the file, even where the names look 
 })
 
 test('regions and the ignore label', () => {
-  const labels = { background: 0, whole: [1, 2], core: 2, ignore: 3 }
-  const found = parse({ labels, regions_class_order: [1, 2] })
+  const labels = { background: 0, whole: [1, 2], core: 2, rest: [1], ignore: 3 }
+  const found = parse({ labels, regions_class_order: [1, 2, 1] })
   expect(found).toMatchObject({
     hasRegions: true,
     ignoreLabel: 3,
     allLabels: [0, 1, 2],
-    foregroundNames: ['1', 'core'],
+    targets: [
+      { name: 'whole', value: [1, 2], labels: [1, 2], key: '(1, 2)' },
+      { name: 'core', value: 2, labels: [2], key: '2' },
+      { name: 'rest', value: [1], labels: [1], key: '(1,)' },
+    ],
+    regionsClassOrder: [1, 2, 1],
   })
 })
 

@@ -1,5 +1,5 @@
 // A complete TrainerConfig for tests of the engine, and the networks that goldens describe.
-import type { NetworkConfig, TrainerConfig } from '../../src/native/binding.js'
+import type { LabelsConfig, NetworkConfig, TrainerConfig } from '../../src/native/binding.js'
 import { defaultConfig } from '../augment/default-config.js'
 
 /** What differs between the networks of a test; all else is nnU-Net's default. */
@@ -17,6 +17,8 @@ export interface NetworkShape {
   batchSize: number
   batchDice: boolean
   deepSupervisionWeights: number[]
+  /** In place of a softmax over labels 0, 1, 2, ... without an ignore label. */
+  labels?: Partial<LabelsConfig>
 }
 
 export function trainerConfig(shape: NetworkShape): TrainerConfig {
@@ -47,7 +49,21 @@ export function trainerConfig(shape: NetworkShape): TrainerConfig {
       normEps: 1e-5,
       negativeSlope: 0.01,
     },
-    loss: { batchDice: shape.batchDice, smooth: 1e-5, deepSupervisionWeights: shape.deepSupervisionWeights },
+    labels: {
+      outputs: Array.from({ length: shape.outputChannels }, (_, label) => [label]),
+      overlapping: false,
+      ignoreLabel: -1,
+      ...shape.labels,
+    },
+    loss: {
+      diceWeight: 1,
+      crossEntropyWeight: 1,
+      topKPercent: 100,
+      annotatedMean: false,
+      batchDice: shape.batchDice,
+      smooth: 1e-5,
+      deepSupervisionWeights: shape.deepSupervisionWeights,
+    },
     optimizer: { momentum: 0.99, nesterov: true, weightDecay: 3e-5, clipNorm: 12 },
     augmentation: {
       ...defaultConfig,

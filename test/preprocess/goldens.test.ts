@@ -110,6 +110,7 @@ describe.each(Object.keys(golden.cases))('%s', (name) => {
       targetSpacing: configuration.spacing,
       transposeForward: plan.transposeForward,
       resampling: resamplingRule(configuration.resampling_fn_probabilities_kwargs),
+      regionLabels: null,
     })
     expect(exported.shape).toEqual(array(`${name}/exported`).shape)
     expect(exported.labels).toEqual(array(`${name}/exported`).data)

@@ -30,8 +30,17 @@ export interface SmallDataset {
   images: string
 }
 
-/** Writes nnUNet_raw/Dataset009_Boxes into a new temporary folder. */
-export async function makeSmallDataset(): Promise<SmallDataset> {
+/** Two regions, and two slices of three that are not annotated. */
+export const regionsWithIgnore = {
+  labels: { background: 0, whole: [1, 2], back: 2, ignore: 3 },
+  regions_class_order: [1, 2],
+}
+
+/**
+ * Writes nnUNet_raw/Dataset009_Boxes into a new temporary folder.
+ * @param changes of dataset.json; where it has an ignore label, some slices are not annotated
+ */
+export async function makeSmallDataset(changes: { labels?: Record<string, unknown> } = {}): Promise<SmallDataset> {
   const root = mkdtempSync(path.join(tmpdir(), 'voxgrad-train-'))
   const folders = {
     raw: path.join(root, 'raw'),
@@ -48,12 +57,16 @@ export async function makeSmallDataset(): Promise<SmallDataset> {
     labels: { background: 0, front: 1, back: 2 },
     numTraining: cases,
     file_ending: '.nii.gz',
+    ...changes,
   }
+  const ignore = changes.labels?.ignore as number | undefined
   writeFileSync(path.join(dataset, 'dataset.json'), JSON.stringify(description))
   for (let i = 0; i < cases; i++) {
     const label = (index: number) => labelAt(index, i % 3)
     const intensity = (index: number) => 100 * label(index) + 40 * noiseAt(index + 7919 * i) + 20
-    await writeVolume(path.join(dataset, `labelsTr/box_${i}.nii.gz`), { shape, values: label }, 'label')
+    const sparse = (index: number) =>
+      ignore !== undefined && Math.floor(index / (shape[1] * shape[2])) % 3 !== i % 3 ? ignore : label(index)
+    await writeVolume(path.join(dataset, `labelsTr/box_${i}.nii.gz`), { shape, values: sparse }, 'label')
     for (const folder of i < 2 ? [path.join(dataset, 'imagesTr'), images] : [path.join(dataset, 'imagesTr')]) {
       await writeVolume(path.join(folder, `box_${i}_0000.nii.gz`), { shape, values: intensity }, 'image')
     }

@@ -18,6 +18,24 @@ test("the same label maps give nnU-Net's text, byte for byte", () => {
   expect(summaryText(summarize(results, ['1', '2', '3']))).toBe(golden.text)
 })
 
+test('regions and an ignore label likewise', () => {
+  const { summary } = JSON.parse(readFileSync(new URL('../goldens/labels.json', import.meta.url), 'utf8')) as {
+    summary: typeof golden
+  }
+  const regions = [
+    { key: '(1, 2, 3)', labels: [1, 2, 3] },
+    { key: '(2, 3)', labels: [2, 3] },
+    { key: '3', labels: [3] },
+  ]
+  const results = summary.cases.map(({ id, prediction, reference }) => ({
+    metrics: caseMetrics(prediction, reference, regions, 4),
+    predictionFile: `/data/0/${id}.nii.gz`,
+    referenceFile: `/data/1/${id}.nii.gz`,
+  }))
+  const keys = regions.map(({ key }) => key)
+  expect(summaryText(summarize(results, keys))).toBe(summary.text)
+})
+
 test('numbers are written as Python writes them', () => {
   const metrics = caseMetrics([1], [1], targets)
   const tiny = { ...(metrics.get('1') as ReturnType<typeof Object>), Dice: 1.25e-7, IoU: 1e-5 }

@@ -30,10 +30,6 @@ export const compare: Comparison = async function* (folder) {
     if (!file.endsWith('.json')) continue
     const name = path.basename(file, '.json')
     const golden = parseJson(readFileSync(path.join(folder, file), 'utf8'), file) as unknown as Golden
-    if (golden.regions_class_order !== null || golden.labels.ignore !== undefined) {
-      yield { name, differences: [], skipped: 'voxgrad has no regions and no ignore label' }
-      continue
-    }
     yield { name, ...(await compareWithGolden(golden, path.join(folder, name))) }
   }
 }
@@ -92,7 +88,13 @@ function configOf(golden: Golden, origin: string) {
       batch_dice: golden.batch_dice,
       use_mask_for_norm: channels.map(() => false),
     },
-    { channels: golden.input_channels, foregroundLabels: dataset.foregroundLabels },
-    trainOptionsSchema.parse({ dataset: 1, configuration: 'any', fold: 0, threads: 1 }),
+    dataset,
+    trainOptionsSchema.parse({
+      dataset: 1,
+      configuration: 'any',
+      fold: 0,
+      threads: 1,
+      loss: { ignoredMean: 'nnunet' },
+    }),
   )
 }

@@ -1,0 +1,51 @@
+// Losses and counts as ops, so that tests reach them by name. Schemas: kernels/schemas.cpp.
+#include <c10/core/InferenceMode.h>
+#include <torch/library.h>
+
+#include "engine/loss.h"
+
+namespace voxgrad {
+
+namespace {
+Targets targets_of(at::IntArrayRef outputs, bool overlapping, int64_t ignore_label, const at::Tensor& logits) {
+  LabelsConfig config{{}, overlapping, ignore_label};
+  std::vector<int64_t> labels;
+  for (const int64_t value : outputs) {
+    if (value >= 0) {
+      labels.push_back(value);
+    } else {
+      config.outputs.push_back(std::move(labels));
+      labels.clear();
+    }
+  }
+  return Targets(config, logits.size(1), logits.device());
+}
+
+std::tuple<at::Tensor, at::Tensor> level_loss_op(const at::Tensor& logits, const at::Tensor& labels,
+                                                 at::IntArrayRef outputs, bool overlapping, int64_t ignore_label,
+                                                 at::ArrayRef<double> weights, double top_k_percent,
+                                                 bool annotated_mean, bool batch_dice, double smooth) {
+  const c10::InferenceMode off(false);  // callOp runs every op in inference mode
+  const at::Tensor leaf = logits.clone().requires_grad_(true), truth = labels.clone();
+  const LossConfig config{weights[0], weights[1], top_k_percent, annotated_mean, batch_dice, smooth, {}};
+  const at::Tensor loss = level_loss(leaf, truth, targets_of(outputs, overlapping, ignore_label, logits), config);
+  loss.backward();
+  return {loss.detach(), leaf.grad()};
+}
+
+at::Tensor count_dice_op(const at::Tensor& logits, const at::Tensor& labels, at::IntArrayRef outputs, bool overlapping,
+                         int64_t ignore_label) {
+  const Targets targets = targets_of(outputs, overlapping, ignore_label, logits);
+  const at::Tensor counts = at::zeros({3, targets.foreground_count()}, at::kLong);
+  DiceCounts columns{counts[0], counts[1], counts[2]};
+  count_dice(logits, labels, targets, columns);
+  return counts;
+}
+}  // namespace
+
+TORCH_LIBRARY_IMPL(voxgrad, CompositeImplicitAutograd, m) {
+  m.impl("level_loss", level_loss_op);
+  m.impl("count_dice", count_dice_op);
+}
+
+}  // namespace voxgrad
