@@ -56,18 +56,33 @@ export class Random {
  * The counts of a suite, to be raised while it runs and printed at its end: "writer-kills: 1000 kills, 0 damaged files".
  * With VOXGRAD_VERIFY_RESULTS they are also appended to that file as a line of JSON.
  */
-export function figuresOf<Name extends string>(suite: string, names: Record<Name, number>): Record<Name, number> {
+export function figuresOf<Name extends string>(
+  suite: string,
+  names: Record<Name, number>,
+  usedSeed = seed,
+): Record<Name, number> {
   const figures = { ...names }
   afterAll(() => {
     const rounded = Object.entries<number>(figures).map(
       ([name, value]) => [name, Number(value.toPrecision(4))] as const,
     )
     const texts = rounded.map(([name, value]) => `${value} ${name}`)
-    console.log(`${suite}: ${texts.join(', ')} (seed ${seed})`)
+    console.log(`${suite}: ${texts.join(', ')} (seed ${usedSeed})`)
     const file = process.env.VOXGRAD_VERIFY_RESULTS
-    if (file) appendFileSync(file, `${JSON.stringify({ suite, share, seed, figures: Object.fromEntries(rounded) })}\n`)
+    if (file)
+      appendFileSync(
+        file,
+        `${JSON.stringify({ suite, share, seed: usedSeed, figures: Object.fromEntries(rounded) })}\n`,
+      )
   })
   return figures
+}
+
+/** Says why a suite cannot run here; it then counts neither as passed nor as failed. */
+export function skipSuite(suite: string, reason: string): void {
+  console.log(`${suite}: skipped, because ${reason}`)
+  const file = process.env.VOXGRAD_VERIFY_RESULTS
+  if (file) appendFileSync(file, `${JSON.stringify({ suite, skipped: reason })}\n`)
 }
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
