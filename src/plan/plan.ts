@@ -1,25 +1,25 @@
 // The verb `plan`: checks a raw dataset, takes its fingerprint, plans, and writes what nnU-Net has in nnUNet_preprocessed.
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { CaseProgress } from '../case-pool.js'
 import { type DatasetName, type Folders, findDataset, resolveFolders } from '../config/folders.js'
 import { type PlanInput, parseOptions, planOptionsSchema } from '../config/schema.js'
 import { type DatasetJson, readDatasetJson } from '../dataset/dataset-json.js'
-import { checkDataset, type Fault, throwIfFaulty } from '../dataset/integrity.js'
+import { checkDataset, describeFault, throwIfFaulty } from '../dataset/integrity.js'
 import { listCases, type RawCase, readerOfCases } from '../dataset/raw.js'
 import { readSplits } from '../dataset/splits.js'
 import { VoxgradError } from '../errors.js'
 import { readBytes, readJson, writeFileAtomically, writeJson } from '../files.js'
 import { extractFingerprint } from '../preprocess/fingerprint.js'
 import { planWithPreset } from './planner.js'
-import { type Fingerprint, type Plans, readPlans } from './plans.js'
+import { type ConfigurationEntry, type Fingerprint, type Plans, readPlans } from './plans.js'
 
 export interface PlanOptions extends PlanInput {
   signal?: AbortSignal | undefined
   onProgress?: ((progress: CaseProgress & { stage: 'check' | 'fingerprint' }) => void) | undefined
-  /** Faults of the dataset that do not stop the planning. */
-  onWarning?: ((fault: Fault) => void) | undefined
+  /** What does not stop the planning: oddities of the dataset, other plans that no longer fit. */
+  onWarning?: ((text: string) => void) | undefined
 }
 
 export interface PlanResult {
@@ -70,6 +70,7 @@ export async function plan({ signal, onProgress, onWarning, ...input }: PlanOpti
     await writeFileAtomically(path.join(target, 'dataset.json'), await readBytes(jsonFile, 'dataset.json'))
   }
   await writeJson(plansFile, plans)
+  for (const text of await otherPlansOfTheSameFolders(plans, plansFile)) onWarning?.(text)
   return { dataset, plans, plansFile, fingerprintMade }
 }
 
@@ -105,7 +106,7 @@ async function makeFingerprint(
     onProgress: (progress) => onProgress?.({ stage: 'check', ...progress }),
   })
   throwIfFaulty(raw, faults)
-  for (const fault of faults) onWarning?.(fault)
+  for (const fault of faults) onWarning?.(describeFault(fault))
   const datasetJson = await readDatasetJson(path.join(raw, 'dataset.json'))
   return extractFingerprint(raw, datasetJson, {
     jobs,
@@ -155,6 +156,32 @@ async function joinWithExisting(plans: Plans, file: string, overwrite: boolean):
   }
   const kept = Object.entries(old.configurations).filter(([name]) => !Object.hasOwn(plans.configurations, name))
   return { ...plans, configurations: { ...plans.configurations, ...Object.fromEntries(kept) } }
+}
+
+/** Says which other plans of the dataset use the same folders of preprocessed data, but expect other data in them. */
+async function otherPlansOfTheSameFolders(plans: Plans, plansFile: string): Promise<string[]> {
+  const content = (of: Plans, entry: ConfigurationEntry) => [
+    of.transpose_forward,
+    entry.spacing,
+    entry.normalization_schemes,
+    entry.use_mask_for_norm,
+  ]
+  const folder = path.dirname(plansFile)
+  const files = readdirSync(folder).filter((file) => file.endsWith('.json') && file !== path.basename(plansFile))
+  const texts: string[] = []
+  for (const file of files.sort()) {
+    const other = (await readJson(path.join(folder, file), 'plans file').catch(() => undefined)) as Plans | undefined
+    for (const [name, entry] of Object.entries(other?.configurations ?? {})) {
+      const mine = Object.values(plans.configurations).find(
+        ({ data_identifier: data }) => data !== undefined && data === entry?.data_identifier,
+      )
+      if (mine === undefined || isSame(content(other as Plans, entry), content(plans, mine))) continue
+      texts.push(
+        `${file} expects other data than these plans in ${entry.data_identifier}, for its ${name}: spacing ${entry.spacing?.join(' x ')} in place of ${mine.spacing?.join(' x ')}, or another normalization. Plan it anew too, and preprocess before training either.`,
+      )
+    }
+  }
+  return texts
 }
 
 /** What plans say about the data that they were made for. */

@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { findDataset, resolveFolders } from '../config/folders.js'
 import type { TrainOptions } from '../config/schema.js'
-import { describeFault } from '../dataset/integrity.js'
 import { VoxgradError } from '../errors.js'
 import { type PlanResult, plan } from '../plan/plan.js'
 import { readPlans, resolveConfiguration } from '../plan/plans.js'
@@ -24,7 +23,7 @@ export function planWithEvents(
     ...folders,
     onProgress: ({ done, total, secondsLeft }) =>
       emit({ type: 'preparing', stage: 'plan', done, total, ...(secondsLeft === undefined ? {} : { secondsLeft }) }),
-    onWarning: (fault) => emit({ type: 'warning', text: describeFault(fault) }),
+    onWarning: (text) => emit({ type: 'warning', text }),
   })
 }
 

@@ -90,6 +90,22 @@ describe('with a fingerprint', () => {
     )
   })
 
+  test('says which other plans expect other data in a folder that they share', async () => {
+    const warnings: string[] = []
+    const onWarning = (text: string) => warnings.push(text)
+    await run({ preset: 'resenc-m', onWarning })
+    await run({ preset: 'tiny', onWarning })
+    await run({ onWarning })
+    expect(warnings).toEqual([])
+    const finer = { ...fingerprint, spacings: Array(4).fill([0.5, 1, 1]) }
+    writeFileSync(path.join(target, 'dataset_fingerprint.json'), JSON.stringify(finer).replaceAll('null', 'NaN'))
+    await run({ onWarning })
+    expect(warnings).toHaveLength(4)
+    expect(warnings[1]).toMatch(
+      /^nnUNetPlansTiny.json expects other data .* in nnUNetPlans_3d_fullres, for its 3d_fullres: spacing 1 x 1 x 1 in place/,
+    )
+  })
+
   test('plans of other data are replaced, as nnU-Net does', async () => {
     const { plans } = await run()
     const larger = { ...fingerprint, shapes_after_crop: Array(4).fill([80, 100, 120]) }
