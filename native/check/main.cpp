@@ -92,15 +92,22 @@ void check_host_reads() {
   constexpr size_t steps = 50;  // every transform has its turn
   std::unique_ptr<Trainer> trainer;
   check::DeviceCounts counts;
-  const auto expect_none = [&](const std::string& chain) {
+  const auto expect_none = [&](const std::string& what) {
     trainer = make_trainer(config, cases);
     check::reset_device_counts();
     trainer->run_training(std::vector<double>(steps, 0.01));
     counts = check::device_counts();
     // One copy of the whole history at the end of the chunk.
-    expect(counts.host_reads <= 1, "host reads in a chunk of 50 training steps, " + chain,
+    expect(counts.host_reads <= 1, "host reads in a chunk of 50 training steps, " + what,
            std::to_string(counts.host_reads));
   };
+  config.network.architecture = "ResidualEncoderUNet";
+  config.network.hasDropout = true;
+  config.network.dropoutProbability = 0.2;
+  config.optimizer.kind = "adamw";
+  config.optimizer.amsgrad = true;
+  expect_none("ResidualEncoderUNet with dropout and AdamW");
+  config = check::synthetic_config("pretend", {16, 24, 16}, {8, 16, 32});
   check::add_da5_transforms(config.augmentation);
   expect_none("DA5's augmentation");
   config = check::synthetic_config("pretend", {16, 24, 16}, {8, 16, 32});

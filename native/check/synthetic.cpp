@@ -66,7 +66,7 @@ TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> p
   for (size_t level = 0; level + 1 < stages; ++level) {
     config.loss.deepSupervisionWeights.push_back(level + 2 < stages || level == 0 ? std::pow(0.5, level) : 0.0);
   }
-  config.optimizer = {0.99, true, 3e-5, 12.0};
+  config.optimizer = {"sgd", 0.99, true, 0.9, 0.999, 1e-8, false, 3e-5, 12.0};
   auto& augmentation = config.augmentation;
   augmentation.enabled = true;
   augmentation.rotationProbability = augmentation.scalingProbability = 0.2;

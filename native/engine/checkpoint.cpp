@@ -1,6 +1,6 @@
-// nnU-Net's checkpoint, written and read: weights under all their names, momentum by parameter index, the float16
-// scaler's state, and what else the caller keeps. Source: nnUNetTrainer.save_checkpoint, torch.optim.SGD.state_dict,
-// torch.amp.GradScaler.state_dict.
+// nnU-Net's checkpoint, written and read: weights under all their names, the optimizer's state by parameter index, the
+// float16 scaler's state, and what else the caller keeps. Source: nnUNetTrainer.save_checkpoint, state_dict of
+// torch.optim's SGD and Adam and of torch.amp.GradScaler.
 #include "engine/trainer.h"
 #include "engine/weights.h"
 #include "failure.h"
@@ -11,15 +11,29 @@ namespace {
 io::Value param_group(const OptimizerConfig& config, double learning_rate, size_t parameters) {
   io::List indices;
   for (size_t i = 0; i < parameters; ++i) indices.items.emplace_back(static_cast<int64_t>(i));
+  if (config.kind == "sgd") {
+    return io::Dict{{{"lr", learning_rate},
+                     {"momentum", config.momentum},
+                     {"dampening", int64_t{0}},
+                     {"weight_decay", config.weightDecay},
+                     {"nesterov", config.nesterov},
+                     {"maximize", false},
+                     {"foreach", io::None{}},
+                     {"differentiable", false},
+                     {"fused", io::None{}},
+                     {"params", std::move(indices)}}};
+  }
   return io::Dict{{{"lr", learning_rate},
-                   {"momentum", config.momentum},
-                   {"dampening", int64_t{0}},
+                   {"betas", io::Tuple{{config.beta1, config.beta2}}},
+                   {"eps", config.eps},
                    {"weight_decay", config.weightDecay},
-                   {"nesterov", config.nesterov},
+                   {"amsgrad", config.amsgrad},
                    {"maximize", false},
                    {"foreach", io::None{}},
+                   {"capturable", false},
                    {"differentiable", false},
                    {"fused", io::None{}},
+                   {"decoupled_weight_decay", config.kind == "adamw"},
                    {"params", std::move(indices)}}};
 }
 
@@ -48,20 +62,34 @@ std::optional<Scaler> find_scaler(const io::Value& file) {
   return Scaler{state->at("scale").number(), state->at("_growth_tracker").integer()};
 }
 
-using MomentumBuffers = std::vector<std::pair<size_t, at::Tensor>>;
+using OptimizerState = std::vector<std::pair<size_t, std::vector<at::Tensor>>>;
 
-MomentumBuffers find_momentum(const Network& network, const io::Value& file, const std::string& path) {
-  MomentumBuffers found;
+/// The optimizer's tensors by parameter, checked.
+OptimizerState find_state(const Optimizer& optimizer, const Network& network, const io::Value& file,
+                          const std::string& path) {
+  OptimizerState found;
   for (const auto& [key, value] : file.at("optimizer_state").at("state").as<io::Dict>().items) {
     const auto index = static_cast<size_t>(key.integer());
-    const io::Value& buffer = value.at("momentum_buffer");
-    if (!buffer.is<io::TorchTensor>()) continue;
-    const at::Tensor& tensor = buffer.as<io::TorchTensor>().tensor;
-    if (index >= network.parameters().size() || tensor.sizes() != network.parameters()[index].tensor.sizes()) {
-      throw Failure("ERR_CHECKPOINT",
-                    path + ": the momentum of parameter " + std::to_string(index) + " does not fit the network");
+    const auto misfit = [&](const std::string& what) {
+      return Failure("ERR_CHECKPOINT",
+                     path + ": the optimizer's state of parameter " + std::to_string(index) + " " + what);
+    };
+    if (index >= network.parameters().size()) throw misfit("does not fit the network, which has fewer");
+    std::vector<at::Tensor> tensors;
+    for (const std::string& name : optimizer.state_names()) {
+      const io::Value* entry = value.find(name);
+      // torch keeps None for a parameter that has not moved yet.
+      if (entry != nullptr && entry->is<io::None>()) break;
+      if (entry == nullptr || !entry->is<io::TorchTensor>())
+        throw misfit("lacks " + name + ": another optimizer than optimizer.kind " + optimizer.config().kind +
+                     " made it");
+      const at::Tensor& tensor = entry->as<io::TorchTensor>().tensor;
+      const bool fits =
+          name == "step" ? tensor.numel() == 1 : tensor.sizes() == network.parameters()[index].tensor.sizes();
+      if (!fits) throw misfit("has another shape than the network's parameter (" + name + ")");
+      tensors.push_back(tensor);
     }
-    found.emplace_back(index, tensor);
+    if (!tensors.empty()) found.emplace_back(index, std::move(tensors));
   }
   return found;
 }
@@ -72,17 +100,22 @@ io::TorchFile Trainer::capture_checkpoint(const io::Value& entries, double learn
   for (const auto& parameter : network_.parameters()) {
     check_finite(weights.at(parameter.name).as<io::TorchTensor>().tensor, parameter.name);
   }
-  const auto& buffers = optimizer_.momentum_buffers();
-  io::Dict momentum;
-  for (size_t i = 0; i < buffers.size(); ++i) {
-    if (!buffers[i].defined()) continue;
-    const at::Tensor buffer = to_host(buffers[i]);
-    check_finite(buffer, "the momentum of " + network_.parameters()[i].name);
-    momentum.items.emplace_back(static_cast<int64_t>(i), io::Dict{{{"momentum_buffer", io::TorchTensor{buffer}}}});
+  io::Dict state;
+  const size_t count = network_.parameters().size();
+  for (size_t i = 0; i < count; ++i) {
+    if (optimizer_.state(i).empty()) continue;
+    io::Dict tensors;
+    for (size_t kind = 0; kind < optimizer_.state_names().size(); ++kind) {
+      const std::string& name = optimizer_.state_names()[kind];
+      const at::Tensor tensor = to_host(optimizer_.state(i)[kind]);
+      check_finite(tensor, "the optimizer's " + name + " of " + network_.parameters()[i].name);
+      tensors.items.emplace_back(name, io::TorchTensor{tensor});
+    }
+    state.items.emplace_back(static_cast<int64_t>(i), std::move(tensors));
   }
-  const io::List groups{{param_group(optimizer_.config(), learning_rate, buffers.size())}};
+  const io::List groups{{param_group(optimizer_.config(), learning_rate, count)}};
   io::Dict file{{{"network_weights", weights},
-                 {"optimizer_state", io::Dict{{{"state", std::move(momentum)}, {"param_groups", groups}}}}}};
+                 {"optimizer_state", io::Dict{{{"state", std::move(state)}, {"param_groups", groups}}}}}};
   if (optimizer_.scale().defined()) file.items.emplace_back("grad_scaler_state", scaler_state(optimizer_));
   for (const auto& entry : entries.as<io::Dict>().items) {
     const bool own = optimizer_.scale().defined() && entry.first.text() == "grad_scaler_state";
@@ -94,12 +127,12 @@ io::TorchFile Trainer::capture_checkpoint(const io::Value& entries, double learn
 io::Value Trainer::load_checkpoint(const std::string& path, bool optimizer) {
   const io::Value file = io::read_torch_file(path);
   // All is checked before anything is changed.
-  const MomentumBuffers momentum = optimizer ? find_momentum(network_, file, path) : MomentumBuffers{};
+  const OptimizerState state = optimizer ? find_state(optimizer_, network_, file, path) : OptimizerState{};
   const auto scaler = optimizer ? find_scaler(file) : std::nullopt;
   load_weights(network_, file, path);
-  if (optimizer) optimizer_.forget_momentum();
+  if (optimizer) optimizer_.forget_state();
   if (optimizer_.scale().defined() && scaler) optimizer_.set_scaler(scaler->scale, scaler->growth_tracker);
-  for (const auto& [index, buffer] : momentum) optimizer_.set_momentum_buffer(index, buffer);
+  for (const auto& [index, tensors] : state) optimizer_.set_state(index, tensors);
 
   io::Dict rest;
   for (const auto& entry : file.as<io::Dict>().items) {

@@ -81,16 +81,28 @@ struct LossConfig {
   }
 };
 
+/// momentum and nesterov are of sgd, beta1, beta2, eps and amsgrad of adam and adamw. An infinite clipNorm clips
+/// nothing.
 struct OptimizerConfig {
+  std::string kind;
   double momentum;
   bool nesterov;
+  double beta1;
+  double beta2;
+  double eps;
+  bool amsgrad;
   double weightDecay;
   double clipNorm;
 
   template <class Visitor>
   static void fields(Visitor&& visit) {
+    visit("kind", &OptimizerConfig::kind);
     visit("momentum", &OptimizerConfig::momentum);
     visit("nesterov", &OptimizerConfig::nesterov);
+    visit("beta1", &OptimizerConfig::beta1);
+    visit("beta2", &OptimizerConfig::beta2);
+    visit("eps", &OptimizerConfig::eps);
+    visit("amsgrad", &OptimizerConfig::amsgrad);
     visit("weightDecay", &OptimizerConfig::weightDecay);
     visit("clipNorm", &OptimizerConfig::clipNorm);
   }

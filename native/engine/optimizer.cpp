@@ -1,12 +1,24 @@
-// SGD in one fused pass: the clip factor and the float16 scale enter as the fused kernel's divisor.
+// Updates in one fused pass: the clip factor and the float16 scale enter as the fused kernel's divisor.
 #include "engine/optimizer.h"
 
 #include "failure.h"
 
 namespace voxgrad {
 
+namespace {
+std::vector<std::string> names_of_state(const OptimizerConfig& config) {
+  if (config.kind == "sgd") return {"momentum_buffer"};
+  if (config.kind != "adam" && config.kind != "adamw") {
+    throw Failure("ERR_CONFIG", "optimizer.kind: expected sgd, adam or adamw, found " + config.kind);
+  }
+  std::vector<std::string> names = {"step", "exp_avg", "exp_avg_sq"};
+  if (config.amsgrad) names.push_back("max_exp_avg_sq");
+  return names;
+}
+}  // namespace
+
 Optimizer::Optimizer(const OptimizerConfig& config, const std::vector<Parameter>& parameters, bool dynamic_scale)
-    : config_(config), momentum_buffers_(parameters.size()) {
+    : config_(config), state_names_(names_of_state(config)), states_(parameters.size()) {
   for (const auto& parameter : parameters) parameters_.push_back(parameter.tensor);
   if (dynamic_scale) {
     const auto options = parameters_[0].options().dtype(at::kFloat).requires_grad(false);
@@ -19,19 +31,28 @@ void Optimizer::zero_gradients() {
   for (at::Tensor& parameter : parameters_) parameter.mutable_grad() = at::Tensor();
 }
 
+void Optimizer::add_state(size_t parameter) {
+  const at::Tensor& target = parameters_[parameter];
+  const auto options = target.options().requires_grad(false);
+  for (const std::string& name : state_names_)
+    states_[parameter].push_back(name == "step" ? at::zeros({}, options) : at::zeros_like(target, options));
+}
+
 Optimizer::Update Optimizer::step(double learning_rate, const at::Tensor& loss) {
   at::NoGradGuard no_grad;
-  // Parameters that have momentum and those that are met for the first time: the fused kernel treats each group at
-  // once.
-  std::vector<at::Tensor> parameters[2], gradients[2], buffers[2], all_gradients;
+  // Those that have state and those that are met for the first time: the fused kernel treats each group at once.
+  Group groups[2];
+  std::vector<at::Tensor> all_gradients;
+  for (Group& group : groups) group.states.resize(state_names_.size());
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const at::Tensor gradient = parameters_[i].grad();
     if (!gradient.defined()) continue;
-    const bool first = !momentum_buffers_[i].defined();
-    if (first) momentum_buffers_[i] = at::zeros_like(parameters_[i]);
-    parameters[first].push_back(parameters_[i]);
-    gradients[first].push_back(gradient);
-    buffers[first].push_back(momentum_buffers_[i]);
+    const bool first = states_[i].empty();
+    if (first) add_state(i);
+    Group& group = groups[first];
+    group.parameters.push_back(parameters_[i]);
+    group.gradients.push_back(gradient);
+    for (size_t kind = 0; kind < group.states.size(); ++kind) group.states[kind].push_back(states_[i][kind]);
     all_gradients.push_back(gradient);
   }
   const at::Tensor scaled_norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(all_gradients, 2)));
@@ -40,10 +61,11 @@ Optimizer::Update Optimizer::step(double learning_rate, const at::Tensor& loss) 
   at::Tensor divisor = ((norm + 1e-6) / config_.clipNorm).clamp_min(1.0);
   if (scale_.defined()) divisor = divisor * scale_;
   for (const bool first : {false, true}) {
-    if (parameters[first].empty()) continue;
-    at::_fused_sgd_(parameters[first], gradients[first], buffers[first], config_.weightDecay, config_.momentum,
-                    learning_rate, /*dampening=*/0.0, config_.nesterov, /*maximize=*/false, first, divisor,
-                    found_non_finite);
+    if (groups[first].parameters.empty()) continue;
+    if (config_.kind == "sgd")
+      update_sgd(groups[first], learning_rate, first, divisor, found_non_finite);
+    else
+      update_adam(groups[first], learning_rate, divisor, found_non_finite);
   }
   if (!scale_.defined()) return {norm, found_non_finite};
   const at::Tensor skipped = found_non_finite * scale_.lt(1);
@@ -51,18 +73,33 @@ Optimizer::Update Optimizer::step(double learning_rate, const at::Tensor& loss) 
   return {norm, skipped};
 }
 
+void Optimizer::update_sgd(const Group& group, double learning_rate, bool first, const at::Tensor& divisor,
+                           const at::Tensor& found_non_finite) const {
+  at::_fused_sgd_(group.parameters, group.gradients, group.states[0], config_.weightDecay, config_.momentum,
+                  learning_rate, /*dampening=*/0.0, config_.nesterov, /*maximize=*/false, first, divisor,
+                  found_non_finite);
+}
+
+void Optimizer::update_adam(const Group& group, double learning_rate, const at::Tensor& divisor,
+                            const at::Tensor& found_non_finite) const {
+  const auto& steps = group.states[0];
+  at::_foreach_add_(steps, 1 - found_non_finite);  // a skipped step does not count
+  const std::vector<at::Tensor> largest = config_.amsgrad ? group.states[3] : std::vector<at::Tensor>{};
+  const auto update = config_.kind == "adam" ? &at::_ops::_fused_adam_::call : &at::_ops::_fused_adamw_::call;
+  update(group.parameters, group.gradients, group.states[1], group.states[2], largest, steps, learning_rate,
+         config_.beta1, config_.beta2, config_.weightDecay, config_.eps, config_.amsgrad, /*maximize=*/false, divisor,
+         found_non_finite);
+}
+
 void Optimizer::set_scaler(double scale, int64_t growth_tracker) {
   scale_.fill_(scale);
   growth_tracker_.fill_(growth_tracker);
 }
 
-void Optimizer::set_momentum_buffer(size_t parameter, const at::Tensor& buffer) {
-  at::Tensor& target = parameters_.at(parameter);
-  if (buffer.sizes() != target.sizes()) {
-    throw Failure("ERR_CHECKPOINT", "the optimizer's momentum buffer " + std::to_string(parameter) +
-                                        " does not have its parameter's shape");
-  }
-  momentum_buffers_[parameter] = at::empty_like(target, target.options().requires_grad(false)).copy_(buffer);
+void Optimizer::set_state(size_t parameter, const std::vector<at::Tensor>& values) {
+  states_.at(parameter).clear();
+  add_state(parameter);
+  for (size_t kind = 0; kind < values.size(); ++kind) states_[parameter][kind].copy_(values[kind]);
 }
 
 }  // namespace voxgrad

@@ -62,9 +62,9 @@ class Trainer {
 
   /// nnU-Net's checkpoint, ready to be written: network_weights, optimizer_state and `entries` (all other keys; the
   /// float16 scaler's state takes the place of their grad_scaler_state), copied, so that training may go on.
-  /// Throws Failure(ERR_NON_FINITE) that names the weight or momentum that is not finite.
+  /// Throws Failure(ERR_NON_FINITE) that names the weight or optimizer state that is not finite.
   io::TorchFile capture_checkpoint(const io::Value& entries, double learning_rate) const;
-  /// Reads weights and, with `optimizer`, momentum and the float16 scaler's state. Returns all other entries.
+  /// Reads weights and, with `optimizer`, its state and the float16 scaler's. Returns all other entries.
   /// Throws Failure(ERR_CHECKPOINT) that names the file and the tensor that does not fit; then nothing has changed.
   io::Value load_checkpoint(const std::string& path, bool optimizer);
 

@@ -110,7 +110,7 @@ export function resolveTrainerConfig(
   const patchSize = configuration.patch_size
   const augmentation = resolveAugmentation(configuration, options.augmentation)
   const network = resolveNetwork(configuration.architecture, patchSize.length, dataset)
-  const { momentum, nesterov, weightDecay, clipNorm } = options.optimizer
+  const { kind, momentum, nesterov, betas, eps, amsgrad, weightDecay, clipNorm } = options.optimizer
   return {
     device: options.device,
     threads: options.threads ?? availableParallelism(),
@@ -131,7 +131,17 @@ export function resolveTrainerConfig(
     network,
     labels: resolveLabels(dataset),
     loss: resolveLoss(configuration, dataset, options.loss, network.strides.length - 1),
-    optimizer: { momentum, nesterov, weightDecay, clipNorm },
+    optimizer: {
+      kind,
+      momentum,
+      nesterov,
+      beta1: betas[0],
+      beta2: betas[1],
+      eps,
+      amsgrad,
+      weightDecay,
+      clipNorm: clipNorm ?? Number.POSITIVE_INFINITY,
+    },
     augmentation,
   }
 }

@@ -52,12 +52,24 @@ const epochsOrSteps = (budget: { epochs?: number | undefined; steps?: number | u
 const epochsOrStepsText = 'epochs and steps exclude each other'
 const budgetSchema = z.strictObject(budgetFields).refine(epochsOrSteps, epochsOrStepsText)
 
+const momentum = z.number().min(0).lt(1)
 const optimizerSchema = z.strictObject({
+  kind: z
+    .enum(['sgd', 'adam', 'adamw'])
+    .default('sgd')
+    .describe('adamw decays the weights apart from the gradient, adam as a part of it'),
   initialLr: positive.default(0.01),
-  momentum: z.number().min(0).lt(1).default(0.99),
-  nesterov: z.boolean().default(true),
+  momentum: momentum.default(0.99).describe('Of sgd'),
+  nesterov: z.boolean().default(true).describe('Of sgd'),
+  betas: z.tuple([momentum, momentum]).default([0.9, 0.999]).describe('Decay of the two moments of adam and adamw'),
+  eps: positive.default(1e-8).describe('Of adam and adamw'),
+  amsgrad: z.boolean().default(false).describe('Of adam and adamw'),
   weightDecay: z.number().nonnegative().default(3e-5),
-  clipNorm: positive.default(12).describe('Largest L2 norm of the gradient over all parameters'),
+  clipNorm: z
+    .union([positive, z.null(), z.literal('off')])
+    .transform((value) => (value === 'off' ? null : value))
+    .default(12)
+    .describe('Largest L2 norm of the gradient over all parameters; off does not clip'),
 })
 
 const lossSchema = z
@@ -86,7 +98,13 @@ const lossSchema = z
   .describe('At every deep-supervision level')
 
 const scheduleSchema = z.strictObject({
+  kind: z.enum(['poly', 'cosine', 'constant']).default('poly').describe('How the learning rate decays'),
   exponent: positive.default(0.9).describe('Exponent of the polynomial decay'),
+  warmupSteps: z
+    .int()
+    .nonnegative()
+    .default(0)
+    .describe('Steps at the start in which the rate rises to optimizer.initialLr; the decay takes those that remain'),
   granularity: z
     .enum(['step', 'epoch'])
     .default('step')

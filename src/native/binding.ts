@@ -130,9 +130,17 @@ export interface LossConfig {
 }
 
 export interface OptimizerConfig {
+  kind: 'sgd' | 'adam' | 'adamw'
+  /** momentum and nesterov are of sgd. */
   momentum: number
   nesterov: boolean
+  /** beta1, beta2, eps and amsgrad are of adam and adamw. */
+  beta1: number
+  beta2: number
+  eps: number
+  amsgrad: boolean
   weightDecay: number
+  /** Infinity: no clipping. */
   clipNorm: number
 }
 
@@ -290,7 +298,7 @@ export interface NativeTrainer {
    * Copies what nnU-Net's checkpoint holds, so that training goes on while it is written. `entries` are all keys but the
    * weights and the optimizer's state (logging, _best_ema, current_epoch, init_args, trainer_name,
    * inference_allowed_mirroring_axes, voxgrad, ...); `learningRate` goes into the optimizer's param group.
-   * Rejects with ERR_NON_FINITE, naming the tensor, if a weight or a momentum is not finite.
+   * Rejects with ERR_NON_FINITE, naming the tensor, if a weight or a tensor of the optimizer is not finite.
    */
   captureCheckpoint(job: { entries: Record<string, unknown>; learningRate: number }): Promise<CapturedCheckpoint>
   /** Reads one back: weights, and with 'everything' also the optimizer. Returns all other entries as plain values. */

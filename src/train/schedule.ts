@@ -1,15 +1,16 @@
-// The learning rate as a function of the step: polynomial decay (nnU-Net's PolyLRScheduler), and what follows it in a run
-// that was made longer or that anneals before its end.
+// The learning rate as a function of the step: warm-up and decay (nnU-Net's PolyLRScheduler and its variants), and what
+// follows them in a run that was made longer or that anneals before its end.
 import type { TrainOptions } from '../config/schema.js'
+import { VoxgradError } from '../errors.js'
 import type { Budget } from './budget.js'
 
 /** A stretch of steps with one rule. */
 export interface SchedulePart {
   /**
-   * poly: decays from the initial rate to 0 over the part. hold: the last rate of the part before. anneal: straight from that
-   * rate to 0.
+   * warmup: rises in equal steps to the initial rate. poly, cosine: decay from the initial rate to 0. constant: the initial
+   * rate. hold: the last rate of the part before. anneal: straight from that rate to 0.
    */
-  kind: 'poly' | 'hold' | 'anneal'
+  kind: 'warmup' | 'poly' | 'cosine' | 'constant' | 'hold' | 'anneal'
   /** First step of the part, and of a decaying one the step at which its rate would be 0. */
   from: number
   to: number
@@ -25,16 +26,31 @@ export interface Schedule {
   parts: SchedulePart[]
 }
 
-/** The schedule of a run: one decay over all its steps, or one until the first extension and then a part for each. */
+/**
+ * The schedule of a run: warm-up, then one decay over all other steps, or one until the first extension and then a part for
+ * each.
+ * @throws VoxgradError ERR_CONFIG if the warm-up leaves no step
+ */
 export function resolveSchedule(
   { optimizer, schedule }: Pick<TrainOptions, 'optimizer' | 'schedule'>,
   { stepsPerEpoch, totalSteps }: Pick<Budget, 'stepsPerEpoch' | 'totalSteps'>,
 ): Schedule {
-  const { exponent, granularity, extensions } = schedule
+  const { kind, warmupSteps, exponent, granularity, extensions } = schedule
+  if (warmupSteps >= totalSteps) {
+    throw new VoxgradError(
+      'ERR_CONFIG',
+      `schedule.warmupSteps: expected less than the ${totalSteps} steps of the run, found ${warmupSteps}`,
+    )
+  }
   const starts = [0, ...extensions.map(({ from }) => from)]
-  const parts = starts.map((from, i): SchedulePart => {
-    const kind = extensions[i - 1]?.kind === 'continue' ? 'hold' : 'poly'
-    return { kind, from, to: starts[i + 1] ?? totalSteps }
+  const parts = starts.flatMap((from, i): SchedulePart[] => {
+    const to = starts[i + 1] ?? totalSteps
+    if (i > 0) return [{ kind: extensions[i - 1]?.kind === 'continue' ? 'hold' : kind, from, to }]
+    const middle = Math.min(warmupSteps, to)
+    return [
+      { kind: 'warmup' as const, from: 0, to: middle },
+      { kind, from: middle, to },
+    ].filter((part) => part.from < part.to)
   })
   return { initialLr: optimizer.initialLr, exponent, granularity, stepsPerEpoch, parts }
 }
@@ -46,8 +62,9 @@ export function annealed(schedule: Schedule, from: number, steps: number): Sched
 }
 
 /**
- * Rate of one step, counted from 0. In a decaying part: initialLr * (1 - done / length) ^ exponent, where `done` counts
- * steps, or whole epochs with granularity epoch.
+ * Rate of one step, counted from 0. With the steps `done` of a part and its `length` (in whole epochs with granularity
+ * epoch), the rate is initialLr times (1 + done) / length in a warmup, (1 - done / length) ^ exponent in poly, and
+ * (1 + cos(pi done / length)) / 2 in cosine. Source: nnU-Net's polylr.py and warmup.py, PyTorch's CosineAnnealingLR.
  */
 export function learningRate(schedule: Schedule, step: number): number {
   const { initialLr, exponent, granularity, stepsPerEpoch, parts } = schedule
@@ -56,15 +73,23 @@ export function learningRate(schedule: Schedule, step: number): number {
     parts.findLastIndex(({ from }) => from <= step),
   )
   const { kind, from, to } = parts[index] as SchedulePart
-  if (kind !== 'poly') {
-    const before = learningRate({ ...schedule, parts: parts.slice(0, index) }, from - 1)
-    return kind === 'hold' ? before : before * (1 - (step - from + 1) / (to - from))
+  const unit = granularity === 'step' ? 1 : stepsPerEpoch
+  const done = Math.floor((step - from) / unit)
+  const length = Math.ceil((to - from) / unit)
+  switch (kind) {
+    case 'warmup':
+      return (initialLr / length) * (1 + done)
+    case 'poly':
+      return initialLr * (1 - done / length) ** exponent
+    case 'cosine':
+      return (initialLr * (1 + Math.cos((Math.PI * done) / length))) / 2
+    case 'constant':
+      return initialLr
+    default: {
+      const before = learningRate({ ...schedule, parts: parts.slice(0, index) }, from - 1)
+      return kind === 'hold' ? before : before * (1 - (step - from + 1) / (to - from))
+    }
   }
-  const done =
-    granularity === 'step'
-      ? (step - from) / (to - from)
-      : Math.floor((step - from) / stepsPerEpoch) / Math.ceil((to - from) / stepsPerEpoch)
-  return initialLr * (1 - done) ** exponent
 }
 
 /** Rates of `count` steps from `firstStep` on. */

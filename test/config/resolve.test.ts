@@ -39,6 +39,18 @@ test.each(goldens.spatial)('rotation, dummy 2D, mirroring and patch to cut of $p
   expect(initial('da5')).toEqual(golden.initial_da5)
 })
 
+test('an optimizer has its numbers, and clipping can be off', () => {
+  const optimizer = { kind: 'adamw', betas: [0.8, 0.99], amsgrad: true, clipNorm: 'off' } as const
+  expect(resolveTrainerConfig(configuration, dataset, options({ optimizer })).optimizer).toMatchObject({
+    kind: 'adamw',
+    beta1: 0.8,
+    beta2: 0.99,
+    eps: 1e-8,
+    amsgrad: true,
+    clipNorm: Number.POSITIVE_INFINITY,
+  })
+})
+
 test.each(goldens.deep_supervision)('deep-supervision weights of %j', (...golden) => {
   const weights = deepSupervisionWeights(golden.length)
   for (const [i, weight] of golden.entries()) expect(weights[i]).toBeCloseTo(weight, 15)
@@ -79,7 +91,7 @@ test('a plan becomes the whole configuration of the engine', () => {
     oversampleForeground: 0.33,
     network: { architecture: 'PlainConvUNet', dimensions: 3, inputChannels: 1, outputChannels: 3, negativeSlope: 0.01 },
     loss: { batchDice: true, smooth: 1e-5, deepSupervisionWeights: [1, 0] },
-    optimizer: { momentum: 0.99, nesterov: true, weightDecay: 3e-5, clipNorm: 12 },
+    optimizer: { kind: 'sgd', momentum: 0.99, nesterov: true, weightDecay: 3e-5, clipNorm: 12 },
     augmentation: { enabled: true, dummy2d: false, mirrorAxes: [0, 1, 2], maskImage: [false] },
   })
 })

@@ -13,7 +13,7 @@ type Golden = NetworkShape & { losses: number[]; gradientNorms: number[]; learni
 type Weights = { network_weights: Record<string, FloatTensor> }
 const folder = temporaryFolder()
 
-describe.each(['aniso3d', 'plain2d', 'residual3d', 'dropout2d'])('network %s', (name) => {
+describe.each(['aniso3d', 'plain2d', 'residual3d', 'dropout2d', 'adam2d', 'adamw2d'])('network %s', (name) => {
   const base = new URL(`../goldens/networks/${name}`, import.meta.url).pathname
   const golden = JSON.parse(readFileSync(`${base}.json`, 'utf8')) as Golden
 

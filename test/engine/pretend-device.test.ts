@@ -16,8 +16,12 @@ describe('voxgrad_check', () => {
       expect(stdout).toContain('ok    the loss falls')
       expect(stdout).toContain('ok    half, save, load, half gives the weights of the whole run: largest difference 0')
       if (device === 'pretend') {
-        for (const augmentation of ["DA5's", 'default']) {
-          expect(stdout).toContain(`ok    host reads in a chunk of 50 training steps, ${augmentation} augmentation: 1`)
+        for (const what of [
+          "DA5's augmentation",
+          'default augmentation',
+          'ResidualEncoderUNet with dropout and AdamW',
+        ]) {
+          expect(stdout).toContain(`ok    host reads in a chunk of 50 training steps, ${what}: 1`)
         }
         expect(stdout).toContain("ok    the float16 scaler's state is saved and loaded: scale 65536")
         expect(stdout).toContain('ok    a tensor left on the host raises: yes')

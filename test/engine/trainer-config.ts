@@ -1,5 +1,5 @@
 // A complete TrainerConfig for tests of the engine, and the networks that goldens describe.
-import type { LabelsConfig, NetworkConfig, TrainerConfig } from '../../src/native/binding.js'
+import type { LabelsConfig, NetworkConfig, OptimizerConfig, TrainerConfig } from '../../src/native/binding.js'
 import { defaultConfig } from '../augment/default-config.js'
 
 /** What differs between the networks of a test; all else is nnU-Net's default. */
@@ -19,6 +19,19 @@ export interface NetworkShape {
   deepSupervisionWeights: number[]
   /** In place of a softmax over labels 0, 1, 2, ... without an ignore label. */
   labels?: Partial<LabelsConfig>
+  optimizer?: Partial<OptimizerConfig>
+}
+
+const defaultOptimizer: OptimizerConfig = {
+  kind: 'sgd',
+  momentum: 0.99,
+  nesterov: true,
+  beta1: 0.9,
+  beta2: 0.999,
+  eps: 1e-8,
+  amsgrad: false,
+  weightDecay: 3e-5,
+  clipNorm: 12,
 }
 
 export function trainerConfig(shape: NetworkShape): TrainerConfig {
@@ -64,7 +77,7 @@ export function trainerConfig(shape: NetworkShape): TrainerConfig {
       smooth: 1e-5,
       deepSupervisionWeights: shape.deepSupervisionWeights,
     },
-    optimizer: { momentum: 0.99, nesterov: true, weightDecay: 3e-5, clipNorm: 12 },
+    optimizer: { ...defaultOptimizer, ...shape.optimizer },
     augmentation: {
       ...defaultConfig,
       mirrorAxes: shape.patchSize.map((_, axis) => axis),

@@ -1,6 +1,8 @@
-"""Writes the goldens of test/engine/network.test.ts: small networks (3D with anisotropic kernels and strides, 2D with batch
-Dice, a residual encoder with every kind of skip, and one with dropout, whose draws are made here anew) trained for five steps by nnU-Net's own network, loss, optimizer and gradient clipping. Per network NAME.json
-(configuration, losses, norms, learning rates), NAME.pth (start weights) and NAME.npz (batches, outputs, gradients, parameters).
+"""Writes the goldens of test/engine/network.test.ts and optimizer.test.ts: small networks (3D with anisotropic kernels and
+strides, 2D with batch Dice, a residual encoder with every kind of skip, one with dropout, whose draws are made here anew, and
+two that other optimizers than SGD train) trained for five steps by nnU-Net's own network, loss, optimizer and gradient clipping.
+Per network NAME.json (configuration, losses, norms, learning rates), NAME.pth (start weights), NAME.npz (batches, outputs,
+gradients, parameters), and of other optimizers than SGD NAME_end.pth with their state at the end.
 Made with nnunetv2 2.8.1, torch 2.15.0 on the CPU, one thread:  python make_networks.py networks
 """
 import json
@@ -17,6 +19,9 @@ from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 
+# nnUNetTrainerVanillaAdam and nnUNetTrainerAdam.
+OPTIMIZED = dict(features=[2, 3, 3], kernels=[[3, 3]] * 3, strides=[[1, 1], [2, 2], [2, 2]], channels=1, classes=3, patch=[16, 12],
+                 batch=2, batch_dice=False)
 NETWORKS = {
     "aniso3d": dict(features=[2, 4, 6], kernels=[[1, 3, 3], [3, 3, 3], [3, 3, 3]], strides=[[1, 1, 1], [1, 2, 2], [2, 2, 2]],
                     channels=2, classes=3, patch=[4, 12, 8], batch=2, batch_dice=False),
@@ -28,6 +33,10 @@ NETWORKS = {
     "dropout2d": dict(network=ResidualEncoderUNet, blocks=[1, 1, 1], convs=1, features=[4, 4, 6], kernels=[[3, 3]] * 3,
                       strides=[[1, 1], [2, 2], [2, 2]], channels=1, classes=3, patch=[16, 12], batch=2, batch_dice=False,
                       dropout=0.3),
+    "adam2d": dict(OPTIMIZED, optimizer=lambda parameters: torch.optim.Adam(parameters, 0.01, weight_decay=3e-5),
+                   settings={"kind": "adam"}),
+    "adamw2d": dict(OPTIMIZED, settings={"kind": "adamw", "amsgrad": True},
+                    optimizer=lambda parameters: torch.optim.AdamW(parameters, 0.01, weight_decay=3e-5, amsgrad=True)),
 }
 SEED = 1  # of trainerConfig in test/engine/trainer-config.ts
 
@@ -98,7 +107,9 @@ def main(out: Path) -> None:
         loss = DeepSupervisionWrapper(
             DC_and_CE_loss({"batch_dice": case["batch_dice"], "smooth": 1e-5, "do_bg": False, "ddp": False}, {}, weight_ce=1,
                            weight_dice=1, dice_class=MemoryEfficientSoftDiceLoss), weights)
-        optimizer = torch.optim.SGD(network.parameters(), 0.01, weight_decay=3e-5, momentum=0.99, nesterov=True)
+        make_optimizer = case.get("optimizer", lambda parameters: torch.optim.SGD(parameters, 0.01, weight_decay=3e-5, momentum=0.99,
+                                                                                  nesterov=True))
+        optimizer = make_optimizer(network.parameters())
         arrays, losses, norms, rates = {}, [], [], []
         for step in range(5):
             image = rng.standard_normal((case["batch"], case["channels"], *case["patch"])).astype(np.float32)
@@ -125,10 +136,13 @@ def main(out: Path) -> None:
             optimizer.step()
             if step in (0, 4):
                 arrays |= {f"after_{step + 1}/{n}": p.detach().numpy().copy() for n, p in network.named_parameters()}
+        if "optimizer" in case:
+            torch.save({"network_weights": network.state_dict(), "optimizer_state": optimizer.state_dict()}, out / f"{name}_end.pth")
         np.savez_compressed(out / f"{name}.npz", **arrays)
         (out / f"{name}.json").write_text(json.dumps({
             "architecture": network_class.__name__, "convsPerStage": blocks, "convsPerStageDecoder": [convs] * (stages - 1),
-            **({"dropout": case["dropout"]} if "dropout" in case else {}), "featuresPerStage": case["features"], "kernelSizes": case["kernels"], "strides": case["strides"],
+            **({"dropout": case["dropout"]} if "dropout" in case else {}),
+            **({"optimizer": case["settings"]} if "settings" in case else {}), "featuresPerStage": case["features"], "kernelSizes": case["kernels"], "strides": case["strides"],
             "inputChannels": case["channels"], "outputChannels": case["classes"], "patchSize": case["patch"],
             "batchSize": case["batch"], "batchDice": case["batch_dice"], "deepSupervisionWeights": weights.tolist(),
             "losses": losses, "gradientNorms": norms, "learningRates": rates}, indent=2) + "\n")

@@ -13,8 +13,10 @@ import torch
 from nnunetv2.evaluation.evaluate_predictions import compute_metrics_on_folder
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.lr_scheduler.warmup import Lin_incr_LRScheduler, PolyLRScheduler_offset
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerDA5 import nnUNetTrainerDA5
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 PATCHES = [[40, 56, 40], [128, 128, 128], [80, 192, 160], [16, 320, 320], [20, 61, 61], [28, 256, 224], [56, 40],
            [56, 32], [512, 512], [320, 200], [64, 64, 64], [32, 40, 96]]
@@ -36,14 +38,28 @@ def deep_supervision(outputs):
     return (weights / weights.sum()).tolist()
 
 
-def rates(epochs):
+def rates(make_scheduler, epochs=20):
+    """Rates of nnUNetTrainer's on_train_epoch_start; make_scheduler(optimizer, epoch) gives the scheduler of an epoch."""
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.01)
-    scheduler = PolyLRScheduler(optimizer, 0.01, epochs)
     result = []
     for epoch in range(epochs):
-        scheduler.step(epoch)
+        make_scheduler(optimizer, epoch).step(epoch)
         result.append(optimizer.param_groups[0]["lr"])
     return result
+
+
+def poly(optimizer, epoch):
+    return PolyLRScheduler(optimizer, 0.01, 20)
+
+
+def cosine(optimizer, epoch):
+    """nnUNetTrainerCosAnneal"""
+    return CosineAnnealingLR(optimizer, T_max=20)
+
+
+def warmup(optimizer, epoch):
+    """nnUNetTrainer_warmup with 5 in place of 50 epochs."""
+    return Lin_incr_LRScheduler(optimizer, 0.01, 5) if epoch < 5 else PolyLRScheduler_offset(optimizer, 0.01, 20, 5)
 
 
 def pseudo_dice():
@@ -81,7 +97,7 @@ def summary():
 def main():
     result = {"spatial": [spatial(p) for p in PATCHES],
               "deep_supervision": [deep_supervision(n) for n in range(2, 7)],
-              "rates": rates(20), "pseudo_dice": pseudo_dice(), "summary": summary()}
+              "rates": {"poly": rates(poly), "cosine": rates(cosine), "warmup": rates(warmup)}, "pseudo_dice": pseudo_dice(), "summary": summary()}
     for case in result["summary"]["cases"]:
         assert len(case["prediction"]) == math.prod(result["summary"]["shape"])
     Path(__file__).with_name("training_rules.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -7,7 +7,7 @@ import { extend } from '../../src/train/extend.js'
 import { firstStepAtMost, learningRate, learningRates, resolveSchedule } from '../../src/train/schedule.js'
 
 const goldens = JSON.parse(readFileSync(new URL('../goldens/training_rules.json', import.meta.url), 'utf8')) as {
-  rates: number[]
+  rates: Record<'poly' | 'cosine' | 'warmup', number[]>
 }
 const optionsOf = (input: Partial<TrainInput>) =>
   trainOptionsSchema.parse({ dataset: 1, configuration: '3d_fullres', fold: 0, ...input })
@@ -16,12 +16,36 @@ const scheduleOf = (options: Options) => resolveSchedule(options, resolveBudget(
 const poly = (step: number, total: number) => 0.01 * (1 - step / total) ** 0.9
 
 describe('learning rate', () => {
-  test("by epoch it is nnU-Net's", () => {
-    const schedule = scheduleOf(optionsOf({ budget: { epochs: 20 }, schedule: { granularity: 'epoch' } }))
-    goldens.rates.forEach((rate, epoch) => {
-      expect(learningRate(schedule, epoch * 250)).toBeCloseTo(rate, 15)
-      expect(learningRate(schedule, epoch * 250 + 249)).toBe(learningRate(schedule, epoch * 250))
+  test.each([
+    ['poly', {}],
+    ['cosine', { kind: 'cosine' }],
+    ['warmup', { warmupSteps: 5 * 250 }],
+  ] as const)("by epoch, %s is nnU-Net's", (name, schedule) => {
+    const found = scheduleOf(optionsOf({ budget: { epochs: 20 }, schedule: { ...schedule, granularity: 'epoch' } }))
+    goldens.rates[name].forEach((rate, epoch) => {
+      // One part in 10^15: powers and cosines may differ in the last bit between mathematical libraries.
+      expect(Math.abs(learningRate(found, epoch * 250) / rate - 1)).toBeLessThan(1e-15)
+      expect(learningRate(found, epoch * 250 + 249)).toBe(learningRate(found, epoch * 250))
     })
+  })
+
+  test.each([
+    ['poly', [0.002, 0.004, 0.006, 0.008, 0.01, 0.01, 0.01 * 0.8 ** 0.9, 0.01 * 0.6 ** 0.9]],
+    ['cosine', [0.002, 0.004, 0.006, 0.008, 0.01, 0.01, 0.005 * (1 + Math.cos(Math.PI / 5))]],
+    ['constant', [0.002, 0.004, 0.006, 0.008, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01]],
+  ] as const)('by step, %s follows a warm-up', (kind, expected) => {
+    const schedule = scheduleOf(optionsOf({ budget: { steps: 10 }, schedule: { kind, warmupSteps: 5 } }))
+    expect(schedule.parts.map(({ kind }) => kind)).toEqual(['warmup', kind])
+    expected.forEach((rate, step) => {
+      expect(learningRate(schedule, step)).toBeCloseTo(rate, 15)
+    })
+  })
+
+  test('a warm-up without a step behind it is refused', () => {
+    const options = optionsOf({ budget: { steps: 10 }, schedule: { warmupSteps: 10 } })
+    expect(() => scheduleOf(options)).toThrow(
+      /^schedule.warmupSteps: expected less than the 10 steps of the run, found 10$/,
+    )
   })
 
   test('by step it does not depend on the epoch size', () => {
@@ -68,6 +92,21 @@ describe('a longer run', () => {
 
   test('stretches without being told how', () => {
     expect(extended(finished, { budget: { steps: 150 } }).options.schedule.extensions).toEqual([])
+  })
+
+  test('keeps its kind, and warms up once', () => {
+    const options = optionsOf({
+      budget: { epochs: 10, stepsPerEpoch: 10 },
+      schedule: { kind: 'cosine', warmupSteps: 20 },
+    })
+    const cosine = (done: number, length: number) => 0.005 * (1 + Math.cos((Math.PI * done) / length))
+    const rate = (schedule: 'stretch' | 'restart', step: number) =>
+      learningRate(scheduleOf(extend(options, finished, true, { budget: { epochs: 20 }, schedule }).options), step)
+    expect(rate('stretch', 10)).toBeCloseTo(0.0055, 15)
+    expect(rate('stretch', 110)).toBeCloseTo(cosine(90, 180), 15)
+    expect(rate('restart', 60)).toBeCloseTo(cosine(40, 80), 15)
+    expect(rate('restart', 100)).toBe(0.01)
+    expect(rate('restart', 150)).toBeCloseTo(cosine(50, 100), 15)
   })
 
   test('twice: each way where it was taken', () => {
