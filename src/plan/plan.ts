@@ -177,7 +177,7 @@ async function otherPlansOfTheSameFolders(plans: Plans, plansFile: string): Prom
       )
       if (mine === undefined || isSame(content(other as Plans, entry), content(plans, mine))) continue
       texts.push(
-        `${file} expects other data than these plans in ${entry.data_identifier}, for its ${name}: spacing ${entry.spacing?.join(' x ')} in place of ${mine.spacing?.join(' x ')}, or another normalization. Plan it anew too, and preprocess before training either.`,
+        `${file} expects other data than these plans in ${entry.data_identifier}, for its ${name}: spacing ${entry.spacing?.join(' x ')} in place of ${mine.spacing?.join(' x ')}, or another normalization. Plan it anew too, with the same --gpu-memory, and preprocess before training either.`,
       )
     }
   }
