@@ -8,8 +8,8 @@
 #include "addon/value_convert.h"
 #include "data/case_store.h"
 #include "engine/trainer.h"
-#include "io/blosc2_array.h"
 #include "io/files.h"
+#include "io/npy.h"
 #include "io/pickle.h"
 
 namespace voxgrad::addon {
@@ -179,7 +179,7 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
       return run(info, [base, window = Window(job)](Trainer& trainer) {
         const std::string properties_file = base + ".pkl";
         auto properties = std::make_shared<io::Value>(io::read_pickle(io::read_file(properties_file), properties_file));
-        const at::Tensor logits = window.predict(trainer, io::read_blosc2(base + ".b2nd").to(at::kFloat));
+        const at::Tensor logits = window.predict(trainer, io::read_case_array(base).to(at::kFloat));
         return
             [logits, properties](Napi::Env env) -> Napi::Value { return to_case_prediction(env, logits, *properties); };
       });

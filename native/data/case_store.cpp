@@ -5,8 +5,8 @@
 #include <sstream>
 
 #include "failure.h"
-#include "io/blosc2_array.h"
 #include "io/files.h"
+#include "io/npy.h"
 #include "io/pickle.h"
 
 namespace voxgrad {
@@ -73,8 +73,8 @@ void read_locations(const io::Value& properties, bool has_ignore_label, const st
 Case load_case(const std::string& folder, const std::string& id, int64_t channels, const std::vector<int64_t>& labels,
                bool has_ignore_label, at::Device device) {
   const std::string base = folder + "/" + id;
-  const at::Tensor image = io::read_blosc2(base + ".b2nd").to(at::kFloat);
-  at::Tensor segmentation = io::read_blosc2(base + "_seg.b2nd").to(at::kShort);
+  const at::Tensor image = io::read_case_array(base).to(at::kFloat);
+  at::Tensor segmentation = io::read_case_array(base + "_seg").to(at::kShort);
   auto fault = [&](const std::string& what) {
     return Failure("ERR_DATASET", "case " + id + " in " + folder + ": " + what + "; run `voxgrad preprocess` again");
   };

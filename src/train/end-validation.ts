@@ -9,6 +9,7 @@ import { validateCases } from '../validate/validate.js'
 import type { RunResult, ValidationFinishedEvent } from './events.js'
 import type { JobContext } from './job.js'
 import { finiteOrNull } from './policy.js'
+import { unpackWithEvents } from './prepare.js'
 import type { RunFolder } from './run-folder.js'
 import type { RunSetup } from './setup.js'
 import { watch } from './watch.js'
@@ -46,6 +47,7 @@ export async function runEndValidation(
     },
   }
   try {
+    await unpackWithEvents(job.dataFolder, caseIds, context)
     const summary = await validateCases(trainer, job, {
       predict: async (caseId, predict) => {
         await folder.log(`predicting ${caseId}`)

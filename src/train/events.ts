@@ -44,7 +44,7 @@ export type StopReason = 'completed' | 'early_stopping' | 'time_budget' | 'signa
 
 export interface PreparingEvent {
   type: 'preparing'
-  stage: 'plan' | 'preprocess'
+  stage: 'plan' | 'preprocess' | 'unpack'
   done: number
   total: number
   secondsLeft?: number

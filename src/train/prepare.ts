@@ -8,6 +8,7 @@ import { type PlanResult, plan } from '../plan/plan.js'
 import { readPlans, resolveConfiguration } from '../plan/plans.js'
 import { type PresetName, presets } from '../plan/presets.js'
 import { type PreprocessResult, preprocess } from '../preprocess/preprocess.js'
+import { unpackCases } from '../preprocess/unpack.js'
 import type { JobContext } from './job.js'
 import type { PlanJobOptions, PreprocessJobOptions } from './protocol.js'
 import { listPreprocessedCases } from './setup.js'
@@ -38,6 +39,14 @@ export function preprocessWithEvents(
     signal: stopping,
     onProgress: ({ done, total, secondsLeft }) =>
       emit({ type: 'preparing', stage: 'preprocess', done, total, secondsLeft }),
+  })
+}
+
+/** unpackCases() with its progress as events. It is not stopped: a run that is to stop does so at its next step. */
+export function unpackWithEvents(folder: string, caseIds: string[], { emit }: Pick<JobContext, 'emit'>): Promise<void> {
+  return unpackCases(folder, caseIds, {
+    onProgress: ({ done, total, secondsLeft }) =>
+      emit({ type: 'preparing', stage: 'unpack', done, total, secondsLeft }),
   })
 }
 

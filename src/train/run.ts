@@ -35,6 +35,7 @@ import {
   planAhead,
   reopened,
 } from './policy.js'
+import { unpackWithEvents } from './prepare.js'
 import { readResources } from './resources.js'
 import { chooseCheckpoint } from './resume.js'
 import type { RunFolder, RunRecord } from './run-folder.js'
@@ -154,6 +155,7 @@ class TrainingRun {
   private async loadCases(): Promise<void> {
     const { caseFolder: folder, training, validation, dataset } = this.setup
     const labels = [...dataset.allLabels, ...(dataset.ignoreLabel === undefined ? [] : [dataset.ignoreLabel])]
+    await unpackWithEvents(folder, [...training, ...validation], this.context)
     await this.watch(() => this.trainer.loadCases({ folder, training, validation, labels }))
   }
 

@@ -135,14 +135,16 @@ export function policyRules(options: TrainOptions, labels: readonly { name: stri
 
 const defaultAnnealEpochs = 10
 
-/** Ids of the cases in a preprocessed folder, in nnU-Net's order (code points); empty if there is no such folder. */
+/**
+ * Ids of the cases in a preprocessed folder (CASE.b2nd; CASE.npz or CASE.npy of older nnU-Nets), in nnU-Net's order (code
+ * points); empty if there is no such folder.
+ */
 export async function listPreprocessedCases(folder: string): Promise<string[]> {
   if (!existsSync(folder)) return []
-  const files = await readdir(folder)
-  return files
-    .filter((file) => file.endsWith('.b2nd') && !file.endsWith('_seg.b2nd'))
-    .map((file) => file.slice(0, -'.b2nd'.length))
-    .sort((a, b) => (a < b ? -1 : 1))
+  const stems = (await readdir(folder)).flatMap((file) => /^(.+)\.(?:b2nd|npz|npy)$/.exec(file)?.[1] ?? [])
+  const all = new Set(stems)
+  const isSegmentation = (stem: string) => stem.endsWith('_seg') && all.has(stem.slice(0, -'_seg'.length))
+  return [...all].filter((stem) => !isSegmentation(stem)).sort((a, b) => (a < b ? -1 : 1))
 }
 
 function refuseUnsupported(configuration: Configuration, options: TrainOptions): void {

@@ -1,0 +1,81 @@
+// The .npy format: magic, version, a Python dict as text, the numbers.
+// Source: NumPy's "NEP 1: A simple file format for NumPy arrays".
+#include "io/npy.h"
+
+#include <ATen/ATen.h>
+
+#include <filesystem>
+#include <regex>
+
+#include "failure.h"
+#include "io/blosc2_array.h"
+#include "io/element_types.h"
+#include "io/files.h"
+
+namespace voxgrad::io {
+
+namespace {
+
+constexpr size_t longest_header = 65536;
+
+[[noreturn]] void refuse(const std::string& path, const std::string& what) {
+  throw Failure("ERR_FORMAT", path + ": " + what + "; preprocess the dataset again");
+}
+
+struct Header {
+  at::ScalarType type;
+  std::vector<int64_t> shape;
+  uint64_t length;
+};
+
+Header read_header(const InputFile& file) {
+  const std::string& path = file.path();
+  unsigned char prefix[12] = {};
+  file.read(0, prefix, sizeof(prefix));
+  if (std::string_view(reinterpret_cast<const char*>(prefix), 6) != "\x93NUMPY") refuse(path, "is not a .npy file");
+  const bool is_long = prefix[6] > 1;
+  const size_t start = is_long ? 12 : 10;
+  const size_t count = prefix[8] | prefix[9] << 8 | (is_long ? prefix[10] << 16 | size_t{prefix[11]} << 24 : 0);
+  if (count > longest_header) refuse(path, "has a damaged header");
+  std::string text(count, '\0');
+  file.read(start, text.data(), count);
+
+  std::smatch type, shape;
+  if (!std::regex_search(text, type, std::regex("'descr': '[<|]([a-z][0-9])'")) ||
+      !std::regex_search(text, shape, std::regex("'shape': \\(([0-9, ]*)\\)")))
+    refuse(path, "expected an array of little-endian numbers, found " + text);
+  const auto element = type_of_numpy_name(type[1].str());
+  if (!element) refuse(path, "holds numbers of type " + type[1].str() + ", which voxgrad does not read");
+  Header header{*element, {}, start + count};
+  const std::string extents = shape[1];
+  const std::regex number("[0-9]{1,10}");
+  for (std::sregex_iterator next(extents.begin(), extents.end(), number), end; next != end; ++next)
+    header.shape.push_back(std::stoll(next->str()));
+  if (text.find("'fortran_order': True") != std::string::npos && header.shape.size() > 1)
+    refuse(path, "is in Fortran order, expected C order");
+  return header;
+}
+
+}  // namespace
+
+at::Tensor read_npy(const std::string& path) {
+  const InputFile file(path);
+  const Header header = read_header(file);
+  uint64_t bytes = at::elementSize(header.type);
+  for (const int64_t extent : header.shape)
+    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(extent), &bytes)) bytes = UINT64_MAX;
+  if (bytes != file.size() - header.length)
+    refuse(path, "expected " + std::to_string(bytes) + " bytes of numbers, found " +
+                     std::to_string(file.size() - header.length));
+  const at::Tensor array = at::empty(header.shape, at::TensorOptions(header.type));
+  file.read(header.length, array.data_ptr(), bytes);
+  return array;
+}
+
+at::Tensor read_case_array(const std::string& stem) {
+  const std::string npy = stem + ".npy";
+  return !std::filesystem::exists(stem + ".b2nd") && std::filesystem::exists(npy) ? read_npy(npy)
+                                                                                  : read_blosc2(stem + ".b2nd");
+}
+
+}  // namespace voxgrad::io

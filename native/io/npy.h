@@ -1,0 +1,15 @@
+// NumPy's .npy files, and a preprocessed case's arrays in whichever form nnU-Net left them.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+namespace voxgrad::io {
+
+/// Reads a little-endian array in C order into a contiguous CPU tensor. Throws Failure(ERR_FORMAT) that names the file.
+at::Tensor read_npy(const std::string& path);
+
+/// Reads STEM.b2nd, or STEM.npy where there is no such file (nnU-Net's older layout, unpacked).
+at::Tensor read_case_array(const std::string& stem);
+
+}  // namespace voxgrad::io
