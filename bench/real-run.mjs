@@ -5,12 +5,13 @@
 //   node bench/real-run.mjs --summary FILE...
 // PEER_KIT is the folder of scripts that install and run nnU-Net; each side preprocesses the data itself. Runs may be spread
 // over days: every call adds its lines, and --summary compares all lines of the given files.
-import { execFileSync, spawn } from 'node:child_process'
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { appendFileSync, existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { measured } from './measured.mjs'
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
 const program = path.join(root, 'dist/cli/main.js')
@@ -30,48 +31,6 @@ const { values, positionals } = parseArgs({
 })
 const epochs = Number(values.epochs)
 const trainedEpochs = values.timing ? 3 : epochs
-
-/** Runs a command; resolves with its standard output and the largest memory of its whole process tree. */
-function measured(command, args, env) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
-    let output = ''
-    let peakBytes = 0
-    child.stdout.on('data', (chunk) => {
-      output += chunk
-    })
-    const timer = setInterval(() => {
-      peakBytes = Math.max(peakBytes, residentBytes(child.pid))
-    }, 500)
-    child.on('close', (code) => {
-      clearInterval(timer)
-      if (code === 0) resolve({ output, peakBytes })
-      else reject(new Error(`${command} ${args.join(' ')} ended with code ${code}`))
-    })
-  })
-}
-
-/** Memory of a process and all its descendants: proportional set size, so that a page they share counts once. */
-function residentBytes(pid) {
-  const children = new Map()
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, 'utf8')
-      const parent = Number(stat.slice(stat.lastIndexOf(')') + 4).split(' ')[0])
-      children.set(parent, [...(children.get(parent) ?? []), Number(name)])
-    } catch {} // ended meanwhile
-  }
-  let bytes = 0
-  const pending = [pid]
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    pending.push(...(children.get(next) ?? []))
-    try {
-      bytes += 1024 * Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${next}/smaps_rollup`, 'utf8'))?.[1] ?? 0)
-    } catch {} // ended meanwhile
-  }
-  return bytes
-}
 
 const mean = (list) => list.reduce((sum, x) => sum + x, 0) / list.length
 const readLines = (text) =>

@@ -26,8 +26,8 @@ struct Case {
 
 /// Reads CASE.b2nd and CASE_seg.b2nd (or the same as .npy) and CASE.pkl of nnU-Net's preprocessed folder. `labels`: all
 /// values a segmentation may hold besides -1, the ignore label included. Throws Failure: ERR_FORMAT for a damaged file,
-/// ERR_DATASET that names the case, what was expected and what was found for a case that does not fit (channels, shapes,
-/// labels, values that are not finite).
+/// ERR_DATASET that names the case, what was expected and what was found for a case that does not fit (channels,
+/// shapes, labels, values that are not finite).
 Case load_case(const std::string& folder, const std::string& id, int64_t channels, const std::vector<int64_t>& labels,
                bool has_ignore_label, at::Device device);
 

@@ -47,7 +47,7 @@ def make_plans(case):
         "use_mask_for_norm": case.get("masks", [False] * channels),
         "resampling_fn_data": resampling, "resampling_fn_data_kwargs": kwargs(False, case.get("order", 3)),
         "resampling_fn_seg": resampling, "resampling_fn_seg_kwargs": kwargs(True, case.get("order_seg", 1)),
-        "resampling_fn_probabilities": resampling, "resampling_fn_probabilities_kwargs": kwargs(False, 1),
+        "resampling_fn_probabilities": resampling, "resampling_fn_probabilities_kwargs": kwargs(False, case.get("order_probabilities", 1)),
         "architecture": {"network_class_name": "", "arch_kwargs": {}, "_kw_requires_import": []},
         "batch_dice": False,
     }
@@ -96,6 +96,11 @@ CASES = {
     "ignore": {"shape": [9, 9, 9], "spacing": [1, 1, 1], "target": [0.9, 1, 1.2], "schemes": [Z],
                "labels": {"background": 0, "one": 1, "two": 2, "ignore": 3}},
     "blank_image": {"shape": [4, 5, 6], "spacing": [1, 1, 1], "target": [1, 0.8, 1], "schemes": [Z], "blank": True},
+    **{f"order_{order}": {"shape": [9, 8, 7], "spacing": [1, 1, 1], "target": [0.8, 1.1, 0.7], "schemes": [Z],
+                          "order": order, "order_seg": order, "order_probabilities": order} for order in (0, 2, 3, 4, 5)},
+    **{f"separate_order_z_{order}": {"shape": [6, 9, 8], "spacing": [4, 1, 1], "target": [2.9, 0.8, 1.1], "schemes": [Z],
+                                     "order": 3, "order_seg": 1, "order_z": order, "order_probabilities": 3}
+       for order in (1, 2, 3, 4, 5)},
     "absent_label": {"shape": [6, 7, 8], "spacing": [1, 1, 1], "target": [1, 1, 1], "schemes": [Z], "labels_used": 3},
 }
 
