@@ -1,5 +1,5 @@
-// readBlosc2, readPickle, readTorchFile, writeFileAtomically, writeCheckpoint: file access on libuv's pool; lockFile,
-// which does not wait; and releaseMemory.
+// readBlosc2, readPickle, readTorchFile, writeFileAtomically, writeCheckpoint, writePostprocessing: file access on
+// libuv's pool; lockFile, which does not wait; and releaseMemory.
 #include <malloc.h>
 
 #include "addon/captured_checkpoint.h"
@@ -80,6 +80,39 @@ Napi::Value write_checkpoint_call(const Napi::CallbackInfo& info) {
   });
 }
 
+/// One step of nnU-Net's postprocessing: the function that keeps the largest component, and the argument that it is
+/// called with. A label is a number, a region a tuple, several of either a list.
+std::pair<io::Value, io::Value> to_step(const Napi::Object& step) {
+  const std::vector<int64_t> labels = to_integers(field(step, "labels"));
+  std::vector<io::Value> items(labels.begin(), labels.end());
+  const std::string form = field(step, "form").ToString();
+  io::Value argument = io::List{items};
+  if (form == "region") argument = io::Tuple{items};
+  if (form == "label") argument = items.at(0);
+  return {io::Global{"nnunetv2.postprocessing.remove_connected_components",
+                     "remove_all_but_largest_component_from_segmentation"},
+          io::Dict{{{"labels_or_regions", argument}}}};
+}
+
+Napi::Value write_postprocessing_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto steps = info[1].As<Napi::Array>();
+    io::List functions, arguments;
+    for (uint32_t i = 0; i < steps.Length(); ++i) {
+      auto [function, argument] = to_step(steps.Get(i).As<Napi::Object>());
+      functions.items.push_back(std::move(function));
+      arguments.items.push_back(std::move(argument));
+    }
+    return run_in_pool<bool>(
+        info.Env(),
+        [path = path_argument(info), value = io::Value(io::Tuple{{functions, arguments}})] {
+          io::write_atomically(path, io::write_pickle(value));
+          return true;
+        },
+        [](Napi::Env env, bool&&) -> Napi::Value { return env.Undefined(); });
+  });
+}
+
 Napi::Value lock_file_call(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::optional<int> descriptor = io::lock_file(path_argument(info));
@@ -102,6 +135,7 @@ void register_io(Napi::Env env, Napi::Object exports) {
   exports.Set("lockFile", Napi::Function::New(env, lock_file_call, "lockFile"));
   exports.Set("releaseMemory", Napi::Function::New(env, release_memory_call, "releaseMemory"));
   exports.Set("writeCheckpoint", Napi::Function::New(env, write_checkpoint_call, "writeCheckpoint"));
+  exports.Set("writePostprocessing", Napi::Function::New(env, write_postprocessing_call, "writePostprocessing"));
   exports.Set("writeFileAtomically", Napi::Function::New(env, write_file_atomically_call, "writeFileAtomically"));
 }
 

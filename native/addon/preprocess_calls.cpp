@@ -1,5 +1,5 @@
-// fingerprintCase, intensityStatistics, preprocessToFolder, preprocessForPrediction and exportSegmentation. All run on
-// libuv's pool and read the images where JavaScript holds them.
+// fingerprintCase, intensityStatistics, preprocessToFolder, preprocessForPrediction, exportSegmentation,
+// exportProbabilities and writeProperties. All run on libuv's pool and read the images where JavaScript holds them.
 #include "addon/convert.h"
 #include "addon/registers.h"
 #include "addon/value_convert.h"
@@ -7,6 +7,7 @@
 #include "preprocess/case_files.h"
 #include "preprocess/class_locations.h"
 #include "preprocess/export.h"
+#include "preprocess/export_probabilities.h"
 #include "preprocess/fingerprint.h"
 
 namespace voxgrad::addon {
@@ -314,6 +315,38 @@ Napi::Value export_segmentation_call(const Napi::CallbackInfo& info) {
       {logits.array});
 }
 
+Napi::Value export_probabilities_call(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const auto job = info[0].As<Napi::Object>();
+  BorrowedImage logits = to_image(field(job, "logits"));
+  return run_in_pool<Volume<float>>(
+      env,
+      [values = logits.values, classes = logits.channels, shape = logits.shape,
+       properties = to_case_properties(field(job, "properties")),
+       target_spacing = to_doubles(field(job, "targetSpacing")),
+       transpose_forward = to_axes(field(job, "transposeForward")), rule = to_rule(field(job, "resampling")),
+       overlapping = field(job, "overlapping").ToBoolean().Value()] {
+        return export_probabilities(values, classes, shape, properties, target_spacing, transpose_forward, rule,
+                                    overlapping);
+      },
+      [](Napi::Env env, Volume<float>&& probabilities) -> Napi::Value { return to_js(env, std::move(probabilities)); },
+      {logits.array});
+}
+
+Napi::Value write_properties_call(const Napi::CallbackInfo& info) {
+  const auto job = info[0].As<Napi::Object>();
+  const io::Value geometry = to_geometry(to_value(field(job, "geometry")));
+  if (!geometry.is<io::Dict>()) throw Failure("ERR_INTERNAL", "expected an object in geometry");
+  return run_in_pool<bool>(
+      info.Env(),
+      [path = field(job, "path").ToString().Utf8Value(), geometry,
+       properties = to_case_properties(field(job, "properties"))] {
+        write_properties(path, properties, geometry);
+        return true;
+      },
+      [](Napi::Env env, bool&&) -> Napi::Value { return env.Undefined(); }, {});
+}
+
 template <Napi::Value (*call)(const Napi::CallbackInfo&)>
 void add(Napi::Env env, Napi::Object exports, const char* name) {
   const auto safe = [](const Napi::CallbackInfo& info) { return guarded(info.Env(), [&] { return call(info); }); };
@@ -328,6 +361,8 @@ void register_preprocess(Napi::Env env, Napi::Object exports) {
   add<preprocess_to_folder_call>(env, exports, "preprocessToFolder");
   add<preprocess_for_prediction_call>(env, exports, "preprocessForPrediction");
   add<export_segmentation_call>(env, exports, "exportSegmentation");
+  add<export_probabilities_call>(env, exports, "exportProbabilities");
+  add<write_properties_call>(env, exports, "writeProperties");
 }
 
 }  // namespace voxgrad::addon

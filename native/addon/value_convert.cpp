@@ -131,6 +131,9 @@ struct ToJs {
   Napi::Value operator()(const io::TorchTensor& value) const { return tensor_to_js(env, value.tensor); }
   Napi::Value operator()(const io::NumpyArray& value) const { return tensor_to_js(env, value.array); }
   Napi::Value operator()(const io::TorchDevice& device) const { return Napi::String::New(env, device.name); }
+  Napi::Value operator()(const io::Global& global) const {
+    return Napi::String::New(env, global.module + "." + global.name);
+  }
 
   Napi::Value array_of(const std::vector<io::Value>& items) const {
     Napi::Array array = Napi::Array::New(env, items.size());

@@ -171,6 +171,8 @@ class Writer {
     bytes_ += "tR";
   }
 
+  void put(const Global& global) { put_global(global.module, global.name); }
+
   void put(const TorchDevice& device) {
     const size_t colon = device.name.find(':');
     put_global("torch", "device");

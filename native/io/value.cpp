@@ -18,9 +18,9 @@ const std::vector<std::pair<Value, Value>>* entries_of(const Value& value) {
 }  // namespace
 
 const char* Value::kind() const {
-  static constexpr const char* names[] = {"None",           "a bool",   "an integer",    "a float",
-                                          "text",           "a list",   "a tuple",       "a dict",
-                                          "an OrderedDict", "a tensor", "a NumPy array", "a torch.device"};
+  static constexpr const char* names[] = {"None",          "a bool",         "an integer", "a float",        "text",
+                                          "a list",        "a tuple",        "a dict",     "an OrderedDict", "a tensor",
+                                          "a NumPy array", "a torch.device", "a global"};
   static_assert(std::size(names) == std::variant_size_v<decltype(data)>);
   return names[data.index()];
 }

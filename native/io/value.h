@@ -41,9 +41,15 @@ struct TorchDevice {
   std::string name;
 };
 
+/// A function or class by its name. Only ever written: reading a pickle gives none.
+struct Global {
+  std::string module;
+  std::string name;
+};
+
 struct Value {
   std::variant<None, bool, int64_t, double, std::string, List, Tuple, Dict, OrderedDict, TorchTensor, NumpyArray,
-               TorchDevice>
+               TorchDevice, Global>
       data;
 
   Value() : data(None{}) {}

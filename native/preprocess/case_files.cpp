@@ -36,6 +36,15 @@ io::Dict class_locations(const PreparedCase& prepared, const std::vector<Locatio
   return result;
 }
 
+io::Dict to_dict(const CaseProperties& properties, const io::Value& geometry) {
+  io::Dict result = geometry.as<io::Dict>();
+  result.items.emplace_back("spacing", io::List{{properties.spacing[0], properties.spacing[1], properties.spacing[2]}});
+  result.items.emplace_back("shape_before_cropping", to_tuple(properties.shape_before_cropping));
+  result.items.emplace_back("bbox_used_for_cropping", to_list(properties.crop_box));
+  result.items.emplace_back("shape_after_cropping_and_before_resampling", to_tuple(properties.crop_box.shape()));
+  return result;
+}
+
 template <class T>
 void write_array(const std::string& path, const Volume<T>& volume, at::ScalarType type,
                  const std::vector<int64_t>& patch_size) {
@@ -49,18 +58,17 @@ void write_array(const std::string& path, const Volume<T>& volume, at::ScalarTyp
 void write_case(const std::string& folder, const std::string& case_id, const PreparedCase& prepared,
                 const std::vector<LocationKey>& keys, const std::vector<int64_t>& patch_size,
                 const io::Value& geometry) {
-  const CaseProperties& properties = prepared.properties;
-  io::Dict pickle = geometry.as<io::Dict>();
-  pickle.items.emplace_back("spacing", io::List{{properties.spacing[0], properties.spacing[1], properties.spacing[2]}});
-  pickle.items.emplace_back("shape_before_cropping", to_tuple(properties.shape_before_cropping));
-  pickle.items.emplace_back("bbox_used_for_cropping", to_list(properties.crop_box));
-  pickle.items.emplace_back("shape_after_cropping_and_before_resampling", to_tuple(properties.crop_box.shape()));
+  io::Dict pickle = to_dict(prepared.properties, geometry);
   pickle.items.emplace_back("class_locations", class_locations(prepared, keys));
 
   const std::string stem = folder + "/" + case_id;
   write_array(stem + ".b2nd", prepared.image, at::kFloat, patch_size);
   write_array(stem + "_seg.b2nd", prepared.segmentation, at::kShort, patch_size);
   io::write_atomically(stem + ".pkl", io::write_pickle(io::Value(std::move(pickle))));
+}
+
+void write_properties(const std::string& path, const CaseProperties& properties, const io::Value& geometry) {
+  io::write_atomically(path, io::write_pickle(io::Value(to_dict(properties, geometry))));
 }
 
 }  // namespace voxgrad::preprocess

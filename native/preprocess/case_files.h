@@ -17,4 +17,8 @@ void write_case(const std::string& folder, const std::string& case_id, const Pre
                 const std::vector<LocationKey>& keys, const std::vector<int64_t>& patch_size,
                 const io::Value& geometry);
 
+/// Writes the pickle of a case that was predicted: what is known of its grid, without class locations. Throws
+/// Failure(ERR_DISK).
+void write_properties(const std::string& path, const CaseProperties& properties, const io::Value& geometry);
+
 }  // namespace voxgrad::preprocess

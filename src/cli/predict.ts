@@ -14,6 +14,10 @@ interface PredictFlags extends CommonFlags {
   checkpoint?: string
   stepSize?: string
   mirroring: boolean
+  saveProbabilities?: boolean
+  continue?: boolean
+  numParts?: string
+  partId?: string
   device?: string
   threads?: string
 }
@@ -33,6 +37,10 @@ export function addPredict(program: Command): void {
     .option('--checkpoint <name>', 'final, best or latest (default: final).')
     .option('--step-size <share>', 'Distance of neighboring tiles as a share of the tile (default: 0.5).')
     .option('--no-mirroring', 'Predict once instead of averaging over mirrored images: faster, somewhat worse.')
+    .option('--save-probabilities', 'Also write CASE.npz and CASE.pkl, which `voxgrad ensemble` needs.')
+    .option('--continue', 'Leave out the cases whose files are there already.')
+    .option('--num-parts <number>', 'How many processes share the cases (default: 1).')
+    .option('--part-id <number>', 'Which of them this is, from 0 (default: 0).')
     .option('--device <device>', 'cpu, cuda or cuda:N (default: cpu).')
     .option('--threads <number>', 'Native threads (default: one for each processor that may be used).')
     .addHelpText(
@@ -40,7 +48,8 @@ export function addPredict(program: Command): void {
       `
 Examples:
   voxgrad predict -i images -o predictions --run results/Dataset004_Hippocampus/voxgrad__nnUNetPlans__3d_fullres/fold_0
-  voxgrad predict -i images -o predictions --run results/Dataset004_Hippocampus/voxgrad__nnUNetPlans__3d_fullres --folds 0,1,2`,
+  voxgrad predict -i images -o predictions --run results/Dataset004_Hippocampus/voxgrad__nnUNetPlans__3d_fullres --folds 0,1,2
+  CUDA_VISIBLE_DEVICES=1 voxgrad predict -i images -o predictions --run ... --device cuda --num-parts 2 --part-id 1`,
     )
   addCommonFlags(command, []).action(async (flags: PredictFlags) => {
     const context = makeContext(flags)
@@ -53,6 +62,10 @@ Examples:
       checkpoint: flags.checkpoint,
       stepSize: numeric(flags.stepSize),
       mirroring: flags.mirroring,
+      saveProbabilities: flags.saveProbabilities,
+      continue: flags.continue,
+      numParts: numeric(flags.numParts),
+      partId: numeric(flags.partId),
       device: flags.device,
       threads: numeric(flags.threads),
     } as PredictInput

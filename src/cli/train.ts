@@ -30,6 +30,7 @@ interface TrainFlags extends CommonFlags, BudgetFlags {
   continue?: boolean
   threads?: string
   deterministic?: boolean
+  saveProbabilities?: boolean
   set?: string[]
   config?: string
   dryRun?: boolean
@@ -72,6 +73,7 @@ export function addTrain(program: Command): void {
     .option('--continue', 'Resume the run if its folder holds one, and start it otherwise.')
     .option('--threads <number>', 'Native threads (default: one for each processor that may be used).')
     .option('--deterministic', 'Make CUDA reproducible, at some cost in speed. The CPU always is.')
+    .option('--save-probabilities', "Save the validation's probabilities (nnU-Net's --npz), which ensembles need.")
     .option('--set <key=value>', 'Set any other option, such as optimizer.initialLr=0.02. May be repeated.', collect)
     .option('--config <file>', 'A YAML file of options. --set wins over it, and flags win over both.')
     .option('--dry-run', 'Print the resolved options, the budget and the learning rate; write nothing.')
@@ -115,6 +117,7 @@ async function trainInput(
   for (const [flag, place] of textFlags) setAt(tree, place, flags[flag])
   setNumbers(tree, flags, numberFlags)
   if (flags.continue) setAt(tree, 'continue', true)
+  if (flags.saveProbabilities) setAt(tree, 'validation.saveProbabilities', true)
   if (flags.deterministic) setAt(tree, 'deterministic', true)
   const file = flags.config === undefined ? {} : await readConfigFile(flags.config)
   return overlay(overlay(file, readAssignments(flags.set ?? [])), tree) as unknown as TrainInput

@@ -9,6 +9,7 @@ import { numberOrText } from './options.js'
 
 interface ValidateFlags extends CommonFlags {
   checkpoint?: string
+  saveProbabilities?: boolean
   device?: string
   threads?: string
 }
@@ -23,6 +24,7 @@ export function addValidate(program: Command): void {
     )
     .argument('<run>', 'The run folder, .../fold_0.')
     .option('--checkpoint <name>', 'final, best or latest (default: final).')
+    .option('--save-probabilities', "Also write CASE.npz and CASE.pkl (nnU-Net's --npz), which ensembles need.")
     .option('--device <device>', 'cpu, cuda or cuda:N (default: that of the training).')
     .option('--threads <number>', 'Native threads (default: one for each processor that may be used).')
     .addHelpText(
@@ -34,6 +36,7 @@ export function addValidate(program: Command): void {
     const input = {
       run,
       checkpoint: flags.checkpoint,
+      saveProbabilities: flags.saveProbabilities,
       device: flags.device,
       threads: flags.threads === undefined ? undefined : numberOrText(flags.threads),
       folders: context.folderOptions,

@@ -28,7 +28,7 @@ export function describeIssues(schema: z.ZodType, issues: readonly Issue[], inpu
     }
     const found = where.reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], input)
     const place = where.join('.')
-    const text = numberText(schemaAt(root, where)) ?? describe(issue)
+    const text = (issue.code === 'custom' ? undefined : numberText(schemaAt(root, where))) ?? describe(issue)
     const shown = typeof found === 'object' && found !== null && issue.code === 'custom' ? '' : `, found ${show(found)}`
     return [`${place === '' ? text : `${place}: ${text}`}${place === '' ? '' : shown}`]
   })

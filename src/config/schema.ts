@@ -250,6 +250,10 @@ const slidingWindowSchema = z.strictObject({
   mirroring: z.boolean().default(true).describe('Average over mirrored inputs, along the axes mirrored in training'),
 })
 
+const saveProbabilities = z
+  .boolean()
+  .describe("Also CASE.npz (probabilities) and CASE.pkl, nnU-Net's --npz; ensembles of configurations need them")
+
 const deviceSchema = z.string().regex(/^(cpu|cuda(:\d+)?)$/, 'expected cpu, cuda or cuda:N')
 const seedSchema = z
   .union([z.int().nonnegative(), z.string().regex(/^\d{1,20}$/)])
@@ -313,7 +317,10 @@ export const trainOptionsSchema = z.strictObject({
         .describe('A step without a sign of life for this long, and 20 times its usual time, counts as a hang'),
     })
     .prefault({}),
-  validation: slidingWindowSchema.prefault({}).describe('Sliding window of the validation at the end'),
+  validation: slidingWindowSchema
+    .extend({ saveProbabilities: saveProbabilities.default(false) })
+    .prefault({})
+    .describe('The validation at the end: its sliding window, and what it saves'),
   validateAtEnd: z
     .union([z.boolean(), z.enum(['final', 'best', 'both'])])
     .default(true)
@@ -344,22 +351,32 @@ export const resumeOptionsSchema = z.strictObject({
 export const validateOptionsSchema = z.strictObject({
   run: z.string().min(1),
   checkpoint: checkpointName.default('final'),
+  saveProbabilities: saveProbabilities.optional(),
   folders: foldersSchema.prefault({}),
   device: deviceSchema.optional(),
   threads,
 })
 
-export const predictOptionsSchema = z.strictObject({
-  input: z.string().min(1).describe('Folder of images, CASE_0000.nii.gz and so on'),
-  output: z.string().min(1),
-  run: z.string().min(1).describe('A fold folder, or its parent together with folds'),
-  folds: z.array(foldSchema).min(1).optional(),
-  checkpoint: checkpointName.default('final'),
-  stepSize: slidingWindowSchema.shape.stepSize,
-  mirroring: slidingWindowSchema.shape.mirroring,
-  device: deviceSchema.default('cpu'),
-  threads,
-})
+export const predictOptionsSchema = z
+  .strictObject({
+    input: z.string().min(1).describe('Folder of images, CASE_0000.nii.gz and so on'),
+    output: z.string().min(1),
+    run: z.string().min(1).describe('A fold folder, or its parent together with folds'),
+    folds: z.array(foldSchema).min(1).optional(),
+    checkpoint: checkpointName.default('final'),
+    stepSize: slidingWindowSchema.shape.stepSize,
+    mirroring: slidingWindowSchema.shape.mirroring,
+    saveProbabilities: saveProbabilities.default(false),
+    continue: z.boolean().default(false).describe('Leave out cases whose files are there already'),
+    numParts: count.default(1).describe('Processes that share the cases'),
+    partId: z.int().nonnegative().default(0).describe('Which of numParts this is, from 0'),
+    device: deviceSchema.default('cpu'),
+    threads,
+  })
+  .refine(({ numParts, partId }) => partId < numParts, {
+    path: ['partId'],
+    message: 'expected a number below numParts, since parts count from 0',
+  })
 
 /** Cases at once. */
 const jobs = count.optional()

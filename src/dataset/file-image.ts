@@ -13,6 +13,23 @@ export type Geometry = {
   nibabel_stuff?: { original_affine: number[][] }
 }
 
+/**
+ * The geometry among the properties of a case (CASE.pkl, as the native reader gives it): a matrix of NumPy comes as
+ * { data, shape }.
+ */
+export function geometryOfProperties(properties: Record<string, unknown>): Geometry {
+  const { sitk_stuff: itk, nibabel_stuff: nibabel } = properties as {
+    sitk_stuff?: ItkGeometry
+    nibabel_stuff?: { original_affine: number[][] | { data: Float64Array } }
+  }
+  if (itk !== undefined) return { sitk_stuff: itk }
+  if (nibabel === undefined) return {}
+  const { original_affine: affine } = nibabel
+  if (Array.isArray(affine)) return { nibabel_stuff: { original_affine: affine } }
+  const rows = [0, 1, 2, 3].map((row) => Array.from(affine.data.subarray(4 * row, 4 * row + 4)))
+  return { nibabel_stuff: { original_affine: rows } }
+}
+
 /** One file, its channels and their grid. */
 export interface FileImage {
   path: string

@@ -378,6 +378,21 @@ export interface NativeBinding {
     regionLabels: number[] | null
   }): Promise<ExportedSegmentation>
 
+  /**
+   * The same for probabilities (classes, z, y, x): softmax over the classes, or with `overlapping` a sigmoid each. Outside the
+   * crop box the background is certain.
+   */
+  exportProbabilities(job: {
+    logits: NativeImage
+    properties: CaseProperties
+    targetSpacing: number[]
+    transposeForward: number[]
+    resampling: ResamplingRule
+    overlapping: boolean
+  }): Promise<NativeImage>
+  /** Writes CASE.pkl of a predicted case: nnU-Net's properties without class locations. */
+  writeProperties(job: { path: string; properties: CaseProperties; geometry: Record<string, unknown> }): Promise<void>
+
   readBlosc2(path: string): Promise<{ data: NativeTensor['data']; shape: number[] }>
   /** A .pkl or .pth as plain values; tensors become { data, shape }. For tools and tests. */
   readPickle(path: string): Promise<unknown>
@@ -392,6 +407,11 @@ export interface NativeBinding {
   writeCheckpoint(path: string, checkpoint: CapturedCheckpoint): Promise<void>
   /** Gives memory that was freed back to the system; the C library would keep it in gaps that pile up over a long run. */
   releaseMemory(): Promise<void>
+  /**
+   * Writes nnU-Net's postprocessing.pkl: each step keeps the largest component of a label, of a region (pickled as a tuple),
+   * or of several of them together (a list).
+   */
+  writePostprocessing(path: string, steps: { form: 'label' | 'region' | 'list'; labels: number[] }[]): Promise<void>
   /**
    * Opens (or makes) a file and takes the kernel's exclusive lock on it (flock), which ends with the descriptor or the
    * process. Returns the descriptor for Node's fs, or null if another holds the lock. The file at the path is the locked

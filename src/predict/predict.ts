@@ -1,13 +1,15 @@
 // Segments a folder of images: preprocess, sliding window with every fold, mean of the logits, back to the original grid.
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { inferenceConfig } from '../config/resolve.js'
 import type { PredictOptions } from '../config/schema.js'
-import { type CaseImage, readCaseImages, writeSegmentation } from '../dataset/image.js'
+import { type CaseImage, readCaseImages } from '../dataset/image.js'
 import { listImageFolder, type RawCase } from '../dataset/raw.js'
 import { VoxgradError } from '../errors.js'
-import { readBytes, writeFileAtomically } from '../files.js'
+import { readBytes, writeFileAtomically, writeJson } from '../files.js'
 import type { NativeImage, NativeTrainer, PredictionJob } from '../native/binding.js'
 import { native } from '../native/load.js'
+import { type CaseLogits, type ExportFormat, exportCase } from '../preprocess/export-case.js'
 import { exportPlan } from '../preprocess/export-plan.js'
 import { preprocessingPlan } from '../preprocess/native-plan.js'
 import { type Model, openModel } from './model.js'
@@ -16,22 +18,38 @@ export interface PredictionHooks {
   /** Runs one prediction; it may end it early, which rejects. */
   predict<Result>(trainer: NativeTrainer, job: () => Promise<Result>): Promise<Result>
   onCase(caseId: string, done: number, total: number, secondsLeft: number): void
+  onNote(text: string): void
 }
 
 /**
- * Predicts every case of a folder and writes segmentations, dataset.json and plans.json.
- * @returns the number of cases
+ * Predicts every case of a folder, or those that are this part's or not there yet, and writes what nnU-Net writes:
+ * segmentations, probabilities if wanted, dataset.json, plans.json and predict_from_raw_data_args.json.
+ * @returns the number of cases that were predicted
  * @throws VoxgradError ERR_DATASET naming every faulty input before anything is predicted; ERR_RUN, ERR_DISK
  */
 export async function predictFolder(options: PredictOptions, hooks: PredictionHooks): Promise<number> {
   const model = await openModel(options.run, options.folds, options.checkpoint)
-  const cases = listImageFolder(path.resolve(options.input), model.dataset)
-  await checkInputs(cases, model)
   const outputFolder = path.resolve(options.output)
+  const format: ExportFormat = {
+    exportPlan: exportPlan(model.plans, model.configuration, model.dataset),
+    reader: model.reader,
+    fileEnding: model.dataset.fileEnding,
+    saveProbabilities: options.saveProbabilities,
+  }
+  const inPart = listImageFolder(path.resolve(options.input), model.dataset).filter(
+    (_, index) => index % options.numParts === options.partId,
+  )
+  const cases = options.continue
+    ? inPart.filter(({ caseId }) => !isDone(path.join(outputFolder, caseId), format))
+    : inPart
+  if (cases.length < inPart.length) hooks.onNote(`${inPart.length - cases.length} cases are there already.`)
+  await checkInputs(cases, model)
   for (const file of ['dataset.json', 'plans.json']) {
     const content = await readBytes(path.join(model.folder, file), file)
     await writeFileAtomically(path.join(outputFolder, file), content)
   }
+  await writeJson(path.join(outputFolder, 'predict_from_raw_data_args.json'), nnunetArguments(options))
+  if (cases.length === 0) return 0
 
   const trainers: NativeTrainer[] = []
   try {
@@ -42,15 +60,9 @@ export async function predictFolder(options: PredictOptions, hooks: PredictionHo
     }
     const begin = performance.now()
     for (const [index, { caseId, images }] of cases.entries()) {
-      const file = path.join(outputFolder, caseId + model.dataset.fileEnding)
-      await predictCase(
-        await readCaseImages(images, caseId, { reader: model.reader }),
-        file,
-        model,
-        trainers,
-        options,
-        hooks,
-      )
+      const image = await readCaseImages(images, caseId, { reader: model.reader })
+      const logits = await predictCase(image, model, trainers, options, hooks)
+      await exportCase(path.join(outputFolder, caseId), logits, format)
       const done = index + 1
       const secondsPerCase = (performance.now() - begin) / 1000 / done
       hooks.onCase(caseId, done, cases.length, secondsPerCase * (cases.length - done))
@@ -81,14 +93,33 @@ async function checkInputs(cases: RawCase[], model: Model): Promise<void> {
   }
 }
 
+/** Whether a case has all its files; each is written whole, and the segmentation last. */
+function isDone(stem: string, { fileEnding, saveProbabilities }: ExportFormat): boolean {
+  return existsSync(stem + fileEnding) && (!saveProbabilities || existsSync(`${stem}.npz`))
+}
+
+/** The options under the names that nnU-Net's predict_from_files has for them, in its order. */
+function nnunetArguments(options: PredictOptions): object {
+  return {
+    folder_with_segs_from_prev_stage: null,
+    list_of_lists_or_source_folder: path.resolve(options.input),
+    num_parts: options.numParts,
+    num_processes_preprocessing: 1,
+    num_processes_segmentation_export: 1,
+    output_folder_or_list_of_truncated_output_files: path.resolve(options.output),
+    overwrite: !options.continue,
+    part_id: options.partId,
+    save_probabilities: options.saveProbabilities,
+  }
+}
+
 async function predictCase(
   { image, spacing, geometry }: CaseImage,
-  file: string,
-  { plans, configuration, dataset, mirrorAxes, reader }: Model,
+  { plans, configuration, mirrorAxes }: Model,
   trainers: NativeTrainer[],
   options: PredictOptions,
   hooks: PredictionHooks,
-): Promise<void> {
+): Promise<CaseLogits> {
   const plan = preprocessingPlan(plans, configuration)
   const preprocessed = await native().preprocessForPrediction({ image, spacing, plan })
   const window: PredictionJob = {
@@ -100,12 +131,7 @@ async function predictCase(
   for (const trainer of trainers) {
     perFold.push(await hooks.predict(trainer, () => trainer.predict({ ...window, image: preprocessed.image })))
   }
-  const { labels, shape } = await native().exportSegmentation({
-    ...exportPlan(plans, configuration, dataset),
-    logits: meanLogits(perFold),
-    properties: preprocessed.properties,
-  })
-  await writeSegmentation(file, labels, shape, { geometry, spacing }, reader)
+  return { logits: meanLogits(perFold), properties: preprocessed.properties, geometry }
 }
 
 /** Mean over folds, taken before the resampling as nnU-Net does. */

@@ -40,6 +40,7 @@ export async function runEndValidation(
     targets: dataset.targets,
     ignoreLabel: dataset.ignoreLabel,
     exportPlan: setup.exportPlan,
+    saveProbabilities: options.validation.saveProbabilities,
     window: {
       tileStep: options.validation.stepSize,
       gaussian: true,

@@ -115,13 +115,15 @@ export function validate(input: ValidateInput, jobOptions: JobOptions = {}): Run
   return startJob(async (context) => {
     const options = parseOptions(validateOptionsSchema, input, 'options of validate')
     const folder = new RunFolder(path.resolve(options.run))
-    const { options: stored } = await readRunOptions(folder, options)
+    const { saveProbabilities, checkpoint, ...given } = options
+    const { options: stored } = await readRunOptions(folder, given)
+    if (saveProbabilities !== undefined) stored.validation = { ...stored.validation, saveProbabilities }
     const setup = await readRunSetup(folder, stored)
-    requireCheckpoint(folder, options.checkpoint)
+    requireCheckpoint(folder, checkpoint)
     const trainer = await native().createTrainer(setup.trainerConfig)
     try {
-      await trainer.loadCheckpoint({ path: folder.checkpoint(options.checkpoint), what: 'weights' })
-      return await runEndValidation(trainer, setup, folder, options.checkpoint, context)
+      await trainer.loadCheckpoint({ path: folder.checkpoint(checkpoint), what: 'weights' })
+      return await runEndValidation(trainer, setup, folder, checkpoint, context)
     } finally {
       await trainer.dispose()
     }
@@ -136,6 +138,7 @@ export function predict(input: PredictInput, jobOptions: JobOptions = {}): Run<{
       predict: (trainer, job) => watch(trainer, context, job),
       onCase: (caseId, done, total, secondsLeft) =>
         context.emit({ type: 'prediction_progress', caseId, done, total, secondsLeft }),
+      onNote: (text) => context.emit({ type: 'log', text }),
     })
     const result = { output: path.resolve(options.output), cases }
     context.emit({ type: 'prediction_finished', ...result })

@@ -2,29 +2,23 @@
 // reference segmentation (nnUNetTrainer.perform_actual_validation).
 import path from 'node:path'
 import type { Target } from '../dataset/dataset-json.js'
-import { type Geometry, readSegmentation, writeSegmentation } from '../dataset/image.js'
-import type { ReaderName } from '../dataset/readers.js'
+import { geometryOfProperties } from '../dataset/file-image.js'
+import { readSegmentation } from '../dataset/image.js'
 import { VoxgradError } from '../errors.js'
 import { writeFileAtomically } from '../files.js'
 import type { ExportedSegmentation, NativeTrainer, PredictionJob } from '../native/binding.js'
-import { native } from '../native/load.js'
-import type { ExportPlan } from '../preprocess/export-plan.js'
+import { type ExportFormat, exportCase } from '../preprocess/export-case.js'
 import { caseMetrics, type LabelMetrics } from './metrics.js'
 import { type CaseResult, type Summary, summarize, summaryText } from './summary.js'
 
-export interface CaseValidation {
+export interface CaseValidation extends ExportFormat {
   caseIds: string[]
   /** Folder of the preprocessed cases, folder of the reference segmentations, folder to write to. */
   dataFolder: string
   referenceFolder: string
   outputFolder: string
-  /** With the dot. */
-  fileEnding: string
-  /** The plans' image_reader_writer. */
-  reader: ReaderName
   targets: Target[]
   ignoreLabel: number | undefined
-  exportPlan: ExportPlan
   window: PredictionJob
 }
 
@@ -47,10 +41,11 @@ export async function validateCases(
 ): Promise<Summary> {
   const results: CaseResult[] = []
   const finishCase = async (caseId: string, prediction: Awaited<ReturnType<NativeTrainer['predictCase']>>) => {
-    const { logits, properties } = prediction
-    const segmentation = await native().exportSegmentation({ ...job.exportPlan, logits, properties })
-    const grid = { geometry: prediction.geometry as Geometry, spacing: properties.spacing }
-    const result = await compare(job, caseId, segmentation, grid)
+    const geometry = geometryOfProperties(prediction.geometry)
+    const pickle = path.join(job.dataFolder, `${caseId}.pkl`)
+    const stem = path.join(job.outputFolder, caseId)
+    const segmentation = await exportCase(stem, { ...prediction, geometry }, job, pickle)
+    const result = await compare(job, caseId, segmentation)
     results.push(result)
     hooks.onCase(caseId, result.metrics)
   }
@@ -76,15 +71,9 @@ export async function validateCases(
   return summary
 }
 
-async function compare(
-  job: CaseValidation,
-  caseId: string,
-  segmentation: ExportedSegmentation,
-  grid: { geometry: Geometry; spacing: number[] },
-): Promise<CaseResult> {
+async function compare(job: CaseValidation, caseId: string, segmentation: ExportedSegmentation): Promise<CaseResult> {
   const predictionFile = path.join(job.outputFolder, caseId + job.fileEnding)
   const referenceFile = path.join(job.referenceFolder, caseId + job.fileEnding)
-  await writeSegmentation(predictionFile, segmentation.labels, segmentation.shape, grid, job.reader)
   const reference = await readSegmentation(referenceFile, { reader: job.reader })
   if (reference.labels.length !== segmentation.labels.length) {
     throw new VoxgradError(

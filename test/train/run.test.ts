@@ -1,11 +1,22 @@
 // Whole runs on the real engine through the package's functions: files, stopping anywhere, resuming bit for bit, prediction.
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readSegmentation } from '../../src/dataset/image.js'
 import { native } from '../../src/native/load.js'
+import { argmax, pairwiseSum as sum } from '../../src/plan/numpy.js'
 import type { Run, RunEvent, RunResult } from '../../src/train/events.js'
 import { predict, resume, train, validate } from '../../src/train/jobs.js'
+import { type NpyArray, readNpz } from '../npz.js'
 import { epochsOf, outcomeOf, readText, recordOf } from './run-files.js'
 import { makeSmallDataset, type SmallDataset, smallRun } from './small-dataset.js'
 
@@ -200,9 +211,15 @@ describe('a finished run', () => {
   })
 
   test('is validated on its best weights into a folder of its own', async () => {
-    const [event] = await follow(validate({ run: whole.folder, checkpoint: 'best' }))
+    const [event] = await follow(validate({ run: whole.folder, checkpoint: 'best', saveProbabilities: true }))
     expect(event).toMatchObject({ type: 'validation_finished', checkpoint: 'best' })
-    expect(existsSync(path.join(whole.folder, 'validation_best/summary.json'))).toBe(true)
+    const folder = path.join(whole.folder, 'validation_best')
+    const [first] = readdirSync(folder).filter((file) => file.endsWith('.npz'))
+    expect(readdirSync(folder)).toContain('summary.json')
+    // The pickle is that of preprocessing, as nnU-Net's is.
+    const pickle = (first as string).replace('.npz', '.pkl')
+    const preprocessed = path.join(dataset.folders.preprocessed, 'Dataset009_Boxes/nnUNetPlans_3d_fullres', pickle)
+    expect(readFileSync(path.join(folder, pickle))).toEqual(readFileSync(preprocessed))
   })
 })
 
@@ -220,7 +237,13 @@ describe('prediction', () => {
       predict({ input: dataset.images, output, run: whole.folder, mirroring: false, threads: 1 }),
     )
     expect(result).toEqual({ output, cases: 2 })
-    expect(readdirSync(output).sort()).toEqual(['box_0.nii.gz', 'box_1.nii.gz', 'dataset.json', 'plans.json'])
+    expect(readdirSync(output).sort()).toEqual([
+      'box_0.nii.gz',
+      'box_1.nii.gz',
+      'dataset.json',
+      'plans.json',
+      'predict_from_raw_data_args.json',
+    ])
     const validated = readdirSync(path.join(whole.folder, 'validation')).filter((file) => /^box_[01]\./.test(file))
     for (const file of validated) {
       const [predicted, expected] = await Promise.all(
@@ -228,6 +251,47 @@ describe('prediction', () => {
       )
       expect(predicted?.labels).toEqual(expected?.labels)
     }
+  })
+
+  test('in parts, with probabilities, goes on with what is not there yet', async () => {
+    const output = folderOf('parts')
+    const options = { input: dataset.images, output, run: whole.folder, mirroring: false, threads: 1 }
+    const saving = { ...options, saveProbabilities: true, continue: true }
+    expect((await follow(predict({ ...saving, numParts: 2, partId: 1 })))[0].cases).toBe(1)
+    expect(readdirSync(output).filter((file) => file.startsWith('box'))).toEqual([
+      'box_1.nii.gz',
+      'box_1.npz',
+      'box_1.pkl',
+    ])
+    const at = (name: string) => path.join(output, name)
+    const { probabilities } = readNpz(at('box_1.npz')) as { probabilities: NpyArray }
+    const { labels, shape, spacing, geometry } = await readSegmentation(at('box_1.nii.gz'))
+    expect(probabilities.shape).toEqual([3, ...shape])
+    const { data } = probabilities as { data: Float32Array }
+    const voxels = labels.length
+    for (const [i, label] of labels.entries()) {
+      const perClass = [0, 1, 2].map((c) => data[c * voxels + i] as number)
+      if (label !== argmax(perClass) || Math.abs(sum(perClass) - 1) > 1e-6) expect([label, ...perClass]).toBeUndefined()
+    }
+    expect(await native().readPickle(at('box_1.pkl'))).toEqual({
+      ...geometry,
+      spacing,
+      shape_before_cropping: shape,
+      bbox_used_for_cropping: expect.anything() as unknown,
+      shape_after_cropping_and_before_resampling: expect.anything() as unknown,
+    })
+    writeFileSync(at('box_1.nii.gz'), 'kept')
+    const [result, events] = await follow(predict(saving))
+    expect(result.cases).toBe(1)
+    expect(events).toContainEqual({ type: 'log', text: '1 cases are there already.' })
+    expect(readText(output, 'box_1.nii.gz')).toBe('kept')
+    const { save_probabilities, overwrite, part_id } = JSON.parse(
+      readText(output, 'predict_from_raw_data_args.json'),
+    ) as Record<string, unknown>
+    expect([save_probabilities, overwrite, part_id]).toEqual([true, false, 0])
+    await expect(predict({ ...options, numParts: 2, partId: 2 }).finished).rejects.toThrow(
+      /partId: expected a number below/,
+    )
   })
 
   test('names every faulty input before it writes anything', async () => {
