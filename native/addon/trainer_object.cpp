@@ -4,6 +4,7 @@
 #include "addon/config_reader.h"
 #include "addon/convert.h"
 #include "addon/job_thread.h"
+#include "addon/pretrained.h"
 #include "addon/registers.h"
 #include "addon/value_convert.h"
 #include "data/case_store.h"
@@ -48,6 +49,7 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
          InstanceMethod<&TrainerObject::predict_case>("predictCase"),
          InstanceMethod<&TrainerObject::capture_checkpoint>("captureCheckpoint"),
          InstanceMethod<&TrainerObject::load_checkpoint>("loadCheckpoint"),
+         InstanceMethod<&TrainerObject::load_pretrained_weights>("loadPretrained"),
          InstanceMethod<&TrainerObject::set_position>("setPosition"),
          InstanceMethod<&TrainerObject::device_memory>("deviceMemory"),
          InstanceMethod<&TrainerObject::snapshot>("snapshot"), InstanceMethod<&TrainerObject::stop>("stop"),
@@ -208,6 +210,16 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
       return run(info, [entries, rate = field(job, "learningRate").ToNumber().DoubleValue()](Trainer& trainer) {
         auto checkpoint = std::make_shared<const io::TorchFile>(trainer.capture_checkpoint(*entries, rate));
         return [checkpoint](Napi::Env env) -> Napi::Value { return to_js(env, checkpoint); };
+      });
+    });
+  }
+
+  Napi::Value load_pretrained_weights(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      const Napi::Object job = info[0].As<Napi::Object>();
+      return run(info, [path = field(job, "path").ToString().Utf8Value()](Trainer& trainer) {
+        load_pretrained(trainer.network(), path);
+        return [](Napi::Env env) -> Napi::Value { return env.Undefined(); };
       });
     });
   }

@@ -25,6 +25,7 @@ interface TrainFlags extends CommonFlags, BudgetFlags {
   device?: string
   seed?: string
   run?: string
+  pretrained?: string
   patience?: string
   onPlateau?: string
   continue?: boolean
@@ -42,6 +43,7 @@ const textFlags: [keyof TrainFlags, string][] = [
   ['device', 'device'],
   ['seed', 'seed'],
   ['run', 'run'],
+  ['pretrained', 'pretrained'],
   ['onPlateau', 'earlyStopping.onPlateau'],
 ]
 const numberFlags: (readonly [keyof TrainFlags, string])[] = [
@@ -65,6 +67,7 @@ export function addTrain(program: Command): void {
     .option('--device <device>', 'cpu, cuda or cuda:N (default: cpu).')
     .option('--seed <number>', 'Seed of everything random (default: 12345).')
     .option('--run <folder>', 'The run folder, in place of the one below the results root.')
+    .option('--pretrained <file>', "Start from a checkpoint's weights, all but the segmentation layers.")
     .option(
       '--patience <epochs>',
       'End after so many epochs without improvement: a number, short (10), medium (30) or long (50).',

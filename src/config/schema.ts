@@ -291,6 +291,13 @@ export const trainOptionsSchema = z.strictObject({
   plans: z.string().min(1).default('nnUNetPlans'),
   folders: foldersSchema.prefault({}),
   run: z.string().min(1).optional().describe('The run folder, in place of the one below nnUNet_results'),
+  pretrained: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'A checkpoint of voxgrad or nnU-Net whose weights training starts from, all but the segmentation layers; the rest of the network must be the same',
+    ),
   continue: z.boolean().default(false).describe('Resume the run if the folder holds one, start it otherwise'),
   device: deviceSchema.default('cpu'),
   precision: z
@@ -391,6 +398,33 @@ export const evaluateOptionsSchema = z.strictObject({
   jobs,
 })
 
+export const ensembleOptionsSchema = z.strictObject({
+  inputs: z.array(z.string().min(1)).min(2).describe('Folders of predictions with probabilities'),
+  output: z.string().min(1),
+  saveProbabilities: saveProbabilities.default(false),
+  jobs,
+})
+
+export const postprocessOptionsSchema = z.strictObject({
+  input: z.string().min(1).describe('Folder of predictions'),
+  output: z.string().min(1),
+  steps: z.string().min(1).describe('The postprocessing.json of best-configuration'),
+  datasetJson: z.string().min(1).optional().describe('By default the one in input'),
+  plans: z.string().min(1).optional().describe('By default the one in input'),
+  jobs,
+})
+
+export const bestConfigurationOptionsSchema = z.strictObject({
+  dataset,
+  configurations: z.array(z.string().min(1)).min(1).default(['2d', '3d_fullres', '3d_lowres', '3d_cascade_fullres']),
+  plans: z.array(z.string().min(1)).min(1).default(['nnUNetPlans']),
+  trainers: z.array(z.string().min(1)).min(1).default(['voxgrad']).describe('First parts of the names of run folders'),
+  folds: z.array(foldSchema).min(1).default([0, 1, 2, 3, 4]),
+  ensembles: z.boolean().default(true).describe('Also compare ensembles of every two'),
+  folders: foldersSchema.prefault({}),
+  jobs,
+})
+
 /** What a caller writes: defaults may be left out. */
 export type PlanInput = z.input<typeof planOptionsSchema>
 export type TrainInput = z.input<typeof trainOptionsSchema>
@@ -404,6 +438,9 @@ export type PredictInput = z.input<typeof predictOptionsSchema>
 export type PredictOptions = z.infer<typeof predictOptionsSchema>
 export type EvaluateInput = z.input<typeof evaluateOptionsSchema>
 export type EvaluateOptions = z.infer<typeof evaluateOptionsSchema>
+export type EnsembleInput = z.input<typeof ensembleOptionsSchema>
+export type PostprocessInput = z.input<typeof postprocessOptionsSchema>
+export type BestConfigurationInput = z.input<typeof bestConfigurationOptionsSchema>
 export type Fold = z.infer<typeof foldSchema>
 export type CheckpointName = z.infer<typeof checkpointName>
 

@@ -304,6 +304,11 @@ export interface NativeTrainer {
   /** Reads one back: weights, and with 'everything' also the optimizer. Returns all other entries as plain values. */
   loadCheckpoint(job: { path: string; what: 'everything' | 'weights' }): Promise<Record<string, unknown>>
   /**
+   * Weights to start a training from, of a checkpoint whose segmentation layers are left out. Rejects with ERR_CHECKPOINT,
+   * naming every weight that is missing or has another shape.
+   */
+  loadPretrained(job: { path: string }): Promise<void>
+  /**
    * The global step that the next training job starts with, and which draws its steps make: after `redraws` reloads because
    * of non-finite losses, others than before (0: the draws of a run that never had any).
    */

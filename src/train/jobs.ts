@@ -30,7 +30,7 @@ import { ensurePrepared } from './prepare.js'
 import { resumeRun } from './resume-run.js'
 import { executeRun } from './run.js'
 import { checkpointNames, RunFolder } from './run-folder.js'
-import { readSetup, writeModelFiles } from './setup.js'
+import { type RunSetup, readSetup, writeModelFiles } from './setup.js'
 import { watch } from './watch.js'
 
 export interface JobOptions {
@@ -50,6 +50,7 @@ export function train(input: TrainInput, { restart, ...jobOptions }: JobOptions 
   return startJob(async (context) => {
     const options = parseOptions(trainOptionsSchema, input, 'options of train')
     const folder = new RunFolder(runFolderOf(options))
+    refusePretrained(options)
     return withLock(folder, async () => {
       if (folder.holdsRun()) {
         if (!options.continue) {
@@ -65,6 +66,7 @@ export function train(input: TrainInput, { restart, ...jobOptions }: JobOptions 
       const isPrepared = await ensurePrepared(options, context)
       if (!isPrepared) return stoppedBeforeStart(context)
       const setup = await readSetup(options)
+      await checkPretrained(setup)
       await writeModelFiles(setup, folder.modelFolder)
       const record = newRecord(setup)
       await folder.writeRecord(record)
@@ -85,6 +87,37 @@ export function resume(input: ResumeInput, { restart, ...jobOptions }: JobOption
     if (!folder.holdsRun()) await folder.readRecord()
     return withLock(folder, () => resumeRun(folder, options, context, restart))
   }, jobOptions)
+}
+
+/**
+ * Said before anything is planned or written.
+ * @throws VoxgradError ERR_CONFIG
+ */
+function refusePretrained({ pretrained, continue: isContinued }: TrainOptions): void {
+  if (pretrained === undefined) return
+  if (isContinued) {
+    throw new VoxgradError(
+      'ERR_CONFIG',
+      'pretrained starts a run and continue goes on with one: leave one of the two out. A run that began with pretrained weights is continued by `voxgrad resume`.',
+    )
+  }
+  if (!existsSync(pretrained)) {
+    throw new VoxgradError(
+      'ERR_CONFIG',
+      `pretrained: expected a checkpoint, found nothing at ${path.resolve(pretrained)}`,
+    )
+  }
+}
+
+/** Weights that do not fit are refused before there is a run folder. Throws VoxgradError ERR_CHECKPOINT, ERR_FORMAT. */
+async function checkPretrained({ options, trainerConfig }: RunSetup): Promise<void> {
+  if (options.pretrained === undefined) return
+  const trainer = await native().createTrainer(trainerConfig)
+  try {
+    await trainer.loadPretrained({ path: options.pretrained })
+  } finally {
+    await trainer.dispose()
+  }
 }
 
 /** A run that is continued keeps its budget; who asked for another one is told how to get it. */

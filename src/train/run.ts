@@ -121,6 +121,7 @@ class TrainingRun {
   async execute(from: CheckpointName | null, failed: NonFiniteState | null, isLonger: boolean): Promise<RunResult> {
     try {
       if (from) await this.load(from)
+      else await this.loadPretrained()
       if (isLonger) this.state = reopened(this.state)
       if (failed) this.state = { ...this.state, nonFinite: afterReload(failed, failed.failedAt) }
       this.trainer.setPosition({ step: this.state.step, redraws: this.state.nonFinite.redraws })
@@ -150,6 +151,14 @@ class TrainingRun {
     const { state, logging } = readCheckpointEntries(entries, file, this.setup.budget.stepsPerEpoch)
     this.state = state
     this.logging = logging
+  }
+
+  /** What a run that begins starts from, if not from random weights. */
+  private async loadPretrained(): Promise<void> {
+    const { pretrained } = this.setup.options
+    if (pretrained === undefined) return
+    await this.trainer.loadPretrained({ path: pretrained })
+    await this.journal.log(`Starting from the weights of ${pretrained}, with segmentation layers of its own`)
   }
 
   private async loadCases(): Promise<void> {

@@ -70,6 +70,7 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
     dataset: name.name,
     threads: trainerConfig.threads,
     folders: { preprocessed: folders.preprocessed },
+    ...(options.pretrained === undefined ? {} : { pretrained: path.resolve(options.pretrained) }),
   }
   const rules = policyRules(options, dataset.targets)
   const axes = mirrorAxes(configuration.patch_size, options.augmentation.preset)
