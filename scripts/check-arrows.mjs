@@ -17,7 +17,8 @@ const allowed = {
     validate: ['config', 'dataset', 'native', 'plan', 'preprocess', 'train'],
     predict: ['config', 'dataset', 'native', 'plan', 'preprocess', 'train', 'validate'],
     train: ['config', 'dataset', 'native', 'plan', 'preprocess', 'predict', 'report', 'validate'],
-    cli: ['config', 'dataset', 'native', 'plan', 'predict', 'preprocess', 'report', 'train', 'validate'],
+    select: ['config', 'dataset', 'native', 'plan', 'preprocess', 'validate'],
+    cli: ['config', 'dataset', 'native', 'plan', 'predict', 'preprocess', 'report', 'select', 'train', 'validate'],
   },
   native: {
     io: [],

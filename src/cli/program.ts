@@ -2,8 +2,10 @@
 import { Command, CommanderError } from 'commander'
 import { version } from '../version.js'
 import { addAdvise } from './advise.js'
+import { addBestConfiguration } from './best-configuration.js'
 import { reportFailure, reportUsage } from './context.js'
 import { addDoctor } from './doctor.js'
+import { addEnsemble, addPostprocess } from './ensemble.js'
 import { addEvaluate } from './evaluate.js'
 import { addImport } from './import.js'
 import { addPlan } from './plan.js'
@@ -39,6 +41,7 @@ Exit codes: 0 done; 2 wrong usage, configuration or data; 70 a fault of voxgrad,
 const verbs = [
   [addDoctor, addImport, addPlan, addPreprocess, addTrain, addResume],
   [addStatus, addStop, addRuns, addAdvise, addValidate, addPredict, addEvaluate],
+  [addBestConfiguration, addEnsemble, addPostprocess],
 ]
 for (const add of verbs.flat()) add(program)
 

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { type CasePoolOptions, forEachCase } from '../case-pool.js'
 import { type EvaluateInput, type EvaluateOptions, evaluateOptionsSchema, parseOptions } from '../config/schema.js'
 import { type DatasetJson, readDatasetJson, type Target } from '../dataset/dataset-json.js'
-import { readSegmentation } from '../dataset/image.js'
+import { readSegmentation, type Segmentation } from '../dataset/image.js'
 import { bytesToRead, readerOfCases, visibleNames } from '../dataset/raw.js'
 import { type ReaderName, supportedReader } from '../dataset/readers.js'
 import { VoxgradError } from '../errors.js'
@@ -31,12 +31,11 @@ export async function evaluate(input: EvaluateInput, pool: CasePoolOptions = {})
   const truth = path.resolve(options.truth)
   const { dataset, reader } = await describe(options)
   const cases = matchFiles(predictions, truth, dataset.fileEnding, options.skipMissing)
-  const { targets } = dataset
   const file = path.resolve(options.output ?? path.join(predictions, 'summary.json'))
-  const how = { reader: reader ?? (await readerOfSegmentations(dataset, cases)), targets, dataset }
+  const how = { reader: reader ?? (await readerOfSegmentations(dataset, cases)), dataset }
   const summary = await evaluateFiles(cases, how, { jobs: options.jobs, ...pool })
   await writeFileAtomically(file, summaryText(summary))
-  return { file, targets, summary }
+  return { file, targets: dataset.targets, summary }
 }
 
 /** One case to evaluate. */
@@ -46,13 +45,20 @@ export interface EvaluatedFiles {
   reference: string
 }
 
+export interface EvaluationRules {
+  reader: ReaderName
+  dataset: Pick<DatasetJson, 'targets' | 'ignoreLabel'>
+  /** What is done to each prediction first. */
+  change?: (segmentation: Segmentation) => Float32Array
+}
+
 /**
  * Metrics of every case, and their means.
  * @throws VoxgradError ERR_DATASET naming every faulty case
  */
 export async function evaluateFiles(
   cases: EvaluatedFiles[],
-  { reader, targets, dataset }: { reader: ReaderName; targets: Target[]; dataset: Pick<DatasetJson, 'ignoreLabel'> },
+  { reader, dataset: { targets, ignoreLabel }, change = ({ labels }) => labels }: EvaluationRules,
   pool: CasePoolOptions,
 ): Promise<Summary> {
   const evaluateCase = async ({ prediction, reference }: EvaluatedFiles): Promise<CaseResult> => {
@@ -65,7 +71,7 @@ export async function evaluateFiles(
       )
     }
     return {
-      metrics: caseMetrics(predicted.labels, referred.labels, targets, dataset.ignoreLabel),
+      metrics: caseMetrics(change(predicted), referred.labels, targets, ignoreLabel),
       predictionFile: prediction,
       referenceFile: reference,
     }

@@ -47,8 +47,7 @@ function nanMean(values: number[]): number {
 /** The text of summary.json, as Python's json module writes it with indent 4 and sorted keys. */
 export function summaryText(summary: Summary): string {
   return pythonJson({
-    foreground_mean: floats(summary.foregroundMean),
-    mean: byLabel(summary.mean, floats),
+    ...meansOf(summary),
     metric_per_case: summary.cases.map((result) => ({
       metrics: byLabel(result.metrics, (metrics) => ({
         ...metrics,
@@ -61,8 +60,13 @@ export function summaryText(summary: Summary): string {
   })
 }
 
+/** The means under nnU-Net's keys, for pythonJson. */
+export function meansOf({ foregroundMean, mean }: Pick<Summary, 'foregroundMean' | 'mean'>): object {
+  return { foreground_mean: floats(foregroundMean), mean: byLabel(mean, floats) }
+}
+
 /** A number that Python holds as float: printed with a point even if it is whole. */
-class PythonFloat {
+export class PythonFloat {
   constructor(readonly value: number) {}
 }
 
@@ -72,7 +76,8 @@ const floats = (metrics: LabelMetrics) =>
 const byLabel = (perLabel: Map<string, LabelMetrics>, convert: (metrics: LabelMetrics) => object) =>
   Object.fromEntries([...perLabel].map(([key, metrics]) => [key, convert(metrics)]))
 
-function pythonJson(value: unknown, indent = ''): string {
+/** JSON text as Python writes it with indent 4 and sorted keys. */
+export function pythonJson(value: unknown, indent = ''): string {
   const deeper = `${indent}    `
   if (value instanceof PythonFloat) return floatText(value.value)
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
