@@ -95,7 +95,8 @@ export async function decodeElements(
 }
 
 async function inflateData(stored: Uint8Array, needed: number, file: string): Promise<Uint8Array> {
-  const found = await decompress(stored, { maxOutputLength: Math.max(needed, 1) }).catch((error: Error) => {
+  const chunkSize = Math.min(Math.max(needed, 64), 1 << 20)
+  const found = await decompress(stored, { chunkSize, maxOutputLength: Math.max(needed, 1) }).catch((error: Error) => {
     throw imageFault(file, `${needed} bytes of compressed data`, `damaged ones (${error.message}); copy it again`)
   })
   if (found.length === needed) return found

@@ -9,7 +9,10 @@ import { type Geometry, readCaseImages, readSegmentation, writeSegmentation } fr
 import type { ReaderName } from '../../src/dataset/readers.js'
 import { parseJson } from '../../src/json.js'
 
-const goldens = path.join(import.meta.dirname, '../goldens/images.json')
+const goldens = path.join(
+  process.env.VOXGRAD_PEER_IMAGES ?? path.join(import.meta.dirname, '../goldens'),
+  'images.json',
+)
 const temporary = mkdtempSync(path.join(tmpdir(), 'voxgrad-images-'))
 afterAll(() => rmSync(temporary, { recursive: true }))
 
