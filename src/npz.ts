@@ -52,18 +52,32 @@ function npyHeader(shape: number[]): Buffer {
  * @param code of the error
  * @throws VoxgradError with `code` if the file is missing, damaged, or holds no such array
  */
-export async function readNpz(file: string, name: string, code: ErrorCode): Promise<FloatArray> {
+export function readNpz(file: string, name: string, code: ErrorCode): Promise<FloatArray> {
+  return decodedEntry(file, name, code, decodeNpy)
+}
+
+/** Reads an array as the .npy file that it is in the archive. Throws as readNpz does. */
+export function readNpyOfNpz(file: string, name: string, code: ErrorCode): Promise<Buffer> {
+  return decodedEntry(file, name, code, (bytes) => bytes)
+}
+
+async function decodedEntry<Result>(
+  file: string,
+  name: string,
+  code: ErrorCode,
+  decode: (npy: Buffer) => Result,
+): Promise<Result> {
   try {
     const zip = await openPromise(file, { autoClose: false })
     try {
-      return decodeNpy(await readEntry(zip, `${name}.npy`))
+      return decode(await readEntry(zip, `${name}.npy`))
     } finally {
       zip.close()
     }
   } catch (error) {
     throw new VoxgradError(
       code,
-      `${file}: expected a whole .npz file with the float array "${name}", but ${reasonOf(error)}`,
+      `${file}: expected a whole .npz file with the array "${name}", but ${reasonOf(error)}`,
       { cause: error },
     )
   }

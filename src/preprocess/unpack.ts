@@ -2,10 +2,9 @@
 // Source: nnU-Net training/dataloading/utils.py, unpack_dataset.
 import { existsSync, statSync } from 'node:fs'
 import path from 'node:path'
-import { type Unzipped, unzipSync } from 'fflate'
 import { type CasePoolOptions, forEachCase } from '../case-pool.js'
-import { VoxgradError } from '../errors.js'
-import { readBytes, writeFileAtomically } from '../files.js'
+import { writeFileAtomically } from '../files.js'
+import { readNpyOfNpz } from '../npz.js'
 
 /** Unpacked arrays are larger than the archive by about this factor. */
 const usualRatio = 4
@@ -22,8 +21,9 @@ export async function unpackCases(folder: string, caseIds: string[], options: Ca
   )
   const unpack = async ({ caseId }: { caseId: string }) => {
     const file = at(`${caseId}.npz`)
-    const { 'data.npy': image, 'seg.npy': segmentation } = unzip(await readBytes(file, 'preprocessed case'), file)
-    if (image === undefined || segmentation === undefined) throw damaged(file, 'lacks data or seg')
+    // Both before anything is written.
+    const image = await readNpyOfNpz(file, 'data', 'ERR_DATASET')
+    const segmentation = await readNpyOfNpz(file, 'seg', 'ERR_DATASET')
     // CASE.npy last: its presence says that the case is unpacked.
     await writeFileAtomically(at(`${caseId}_seg.npy`), segmentation)
     await writeFileAtomically(at(`${caseId}.npy`), image)
@@ -34,20 +34,5 @@ export async function unpackCases(folder: string, caseIds: string[], options: Ca
     unpack,
     bytesOf,
     options,
-  )
-}
-
-function unzip(bytes: Uint8Array, file: string): Unzipped {
-  try {
-    return unzipSync(bytes)
-  } catch (error) {
-    throw damaged(file, `is damaged (${(error as Error).message})`)
-  }
-}
-
-function damaged(file: string, what: string): VoxgradError {
-  return new VoxgradError(
-    'ERR_DATASET',
-    `${file}: expected an archive of data and seg, but it ${what}; preprocess again`,
   )
 }
