@@ -3,7 +3,13 @@ import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
-import { parseOptions, type ResumeOptions, type TrainOptions, trainOptionsSchema } from '../config/schema.js'
+import {
+  parseOptions,
+  type ResumeOptions,
+  type TrainInput,
+  type TrainOptions,
+  trainOptionsSchema,
+} from '../config/schema.js'
 import { VoxgradError } from '../errors.js'
 import { native } from '../native/load.js'
 import { checkpointNames, type RunFolder, type RunRecord } from './run-folder.js'
@@ -48,6 +54,34 @@ const initArgsSchema = z.object({
   fold: z.union([z.number(), z.literal('all')]),
 })
 
+const groupFields = {
+  initial_lr: z.number().positive().optional(),
+  weight_decay: z.number(),
+}
+const paramGroupSchema = z.union([
+  z.object({ ...groupFields, momentum: z.number(), nesterov: z.boolean() }),
+  z.object({
+    ...groupFields,
+    betas: z.tuple([z.number(), z.number()]),
+    eps: z.number(),
+    amsgrad: z.boolean(),
+    decoupled_weight_decay: z.boolean().optional(),
+  }),
+])
+type ParamGroup = z.infer<typeof paramGroupSchema>
+const optimizerStateSchema = z.object({ param_groups: z.array(paramGroupSchema).min(1) })
+
+/** The optimizer that a checkpoint's param group tells of. */
+function optimizerOfGroup(group: ParamGroup): TrainInput['optimizer'] {
+  const { initial_lr: initialLr, weight_decay: weightDecay } = group
+  const common = { weightDecay, ...(initialLr !== undefined && { initialLr }) }
+  if ('momentum' in group) return { kind: 'sgd', momentum: group.momentum, nesterov: group.nesterov, ...common }
+  const { betas, eps, amsgrad } = group
+  // Older versions of PyTorch do not say which; of nnU-Net's trainers the one with AMSGrad has AdamW.
+  const kind = (group.decoupled_weight_decay ?? amsgrad) ? 'adamw' : 'adam'
+  return { kind, betas, eps, amsgrad, ...common }
+}
+
 /** What nnU-Net's checkpoint says about its run (init_args); the number of steps and epochs is not in it. */
 async function optionsOfNnunet(folder: RunFolder): Promise<TrainOptions> {
   const faults: string[] = []
@@ -60,7 +94,9 @@ async function optionsOfNnunet(folder: RunFolder): Promise<TrainOptions> {
       if (!parsed.success)
         throw new Error(`its init_args lack ${parsed.error.issues.map(({ path: at }) => at.join('.')).join(', ')}`)
       const { plans, configuration, fold } = parsed.data
-      const options = {
+      const state = optimizerStateSchema.safeParse(entries.optimizer_state)
+      if (!state.success) throw new Error('its optimizer_state is neither of SGD nor of Adam or AdamW')
+      const options: TrainInput = {
         dataset: plans.dataset_name,
         configuration,
         fold,
@@ -68,6 +104,7 @@ async function optionsOfNnunet(folder: RunFolder): Promise<TrainOptions> {
         run: folder.folder,
         // A run of nnU-Net goes on with its own loss.
         loss: { ignoredMean: 'nnunet' },
+        optimizer: optimizerOfGroup(state.data.param_groups[0] as ParamGroup),
       }
       return parseOptions(trainOptionsSchema, options, file)
     } catch (error) {
