@@ -1,75 +1,129 @@
-// A run of voxgrad in the hands of the real nnU-Net: it predicts with the folder, and continues from the checkpoint.
-// VOXGRAD_PEER_PYTHON names a Python that has nnunetv2.
+// Models that change hands: nnU-Net's predicted by voxgrad, and voxgrad's by nnU-Net, in 2D and 3D, of one fold and of
+// five, with and without mirroring; and a run of voxgrad that nnU-Net's trainer takes over.
+// VOXGRAD_PEER_PYTHON names a Python that has nnunetv2; VOXGRAD_PEER_PREDICT a folder of predictions as
+// `npm run parity -- predict` takes it.
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { readSegmentation } from '../../src/dataset/image.js'
+import { resolveFolders } from '../../src/config/folders.js'
+import { plan } from '../../src/plan/plan.js'
+import { preprocess } from '../../src/preprocess/preprocess.js'
 import { predict, train } from '../../src/train/jobs.js'
 import { makeSmallDataset, type SmallDataset, smallRun } from '../train/small-dataset.js'
+import { expectAgreement } from './expect-agreement.js'
+import type { Item } from './item.js'
+import { compare, comparePredictions } from './kinds/predict.js'
 
 const python = process.env.VOXGRAD_PEER_PYTHON ?? ''
 const there = existsSync(python)
 if (!there) console.log('prediction parity skipped: VOXGRAD_PEER_PYTHON names no Python with nnunetv2')
+expectAgreement('predict', process.env.VOXGRAD_PEER_PREDICT, 'VOXGRAD_PEER_PREDICT')
 
-/** nnU-Net adds tiles in float16: at most this share of the voxels, where two labels nearly tie, may differ. */
-const largestDifference = 2e-4
-const model = 'Dataset009_Boxes/voxgrad__nnUNetPlansTiny__3d_fullres'
+const plans = 'nnUNetPlansTiny'
+const name = 'Dataset009_Boxes'
+const configurations = [
+  { configuration: '3d_fullres', steps: 40 },
+  { configuration: '2d', steps: 30 },
+] as const
+const minutes = 60_000
 
-describe.skipIf(!there)('a run in the hands of nnU-Net', () => {
+describe.skipIf(!there)('models that change hands', () => {
   let dataset: SmallDataset
-  let run: string
+  const at = (...parts: string[]) => path.join(dataset.root, ...parts)
 
   beforeAll(async () => {
     dataset = await makeSmallDataset()
-    const budget = { epochs: 2, stepsPerEpoch: 60, valSteps: 2 }
-    run = (await train(smallRun(dataset, { budget, validateAtEnd: false })).finished).folder
-  }, 600_000)
+    await plan({ dataset: '9', ...dataset.folders, preset: 'tiny' })
+    await preprocess({ dataset: '9', folders: resolveFolders(dataset.folders), plans })
+  }, 10 * minutes)
   afterAll(() => rmSync(dataset.root, { recursive: true, force: true }))
 
   function nnunet(program: string, ...args: string[]): string {
     const { raw, preprocessed, results } = dataset.folders
     const roots = { nnUNet_raw: raw, nnUNet_preprocessed: preprocessed, nnUNet_results: results }
     const limits = { OMP_NUM_THREADS: '1', nnUNet_n_proc_DA: '1', nnUNet_def_n_proc: '1' }
-    const { status, stdout, stderr } = spawnSync(path.join(path.dirname(python), program), args, {
+    const { status, stdout, stderr } = spawnSync(program, args, {
       env: { ...process.env, ...roots, ...limits },
       encoding: 'utf8',
+      maxBuffer: 2 ** 26,
     })
     expect(status, stderr).toBe(0)
     return stdout
   }
+  const script = (...args: string[]) => nnunet(python, fileURLToPath(new URL('predict.py', import.meta.url)), ...args)
 
-  test.each([true, false])(
-    'predicts the same segmentations (mirroring %s)',
-    { timeout: 600_000 },
-    async (mirroring) => {
-      const [ours, theirs] = ['ours', 'theirs'].map((name) => path.join(dataset.root, `${name}_${mirroring}`)) as [
-        string,
-        string,
-      ]
-      await predict({ input: dataset.images, output: ours, run, mirroring, threads: 1 }).finished
-      const which = ['-d', '9', '-c', '3d_fullres', '-p', 'nnUNetPlansTiny', '-tr', 'voxgrad', '-f', '0']
-      const how = ['-device', 'cpu', '-npp', '1', '-nps', '1', ...(mirroring ? [] : ['--disable_tta'])]
-      nnunet('nnUNetv2_predict', '-i', dataset.images, '-o', theirs, ...which, ...how)
-      const files = readdirSync(ours).filter((file) => file.endsWith('.nii.gz'))
-      expect(files).toHaveLength(2)
-      for (const file of files) {
-        const [mine, reference] = await Promise.all(
-          [ours, theirs].map((folder) => readSegmentation(path.join(folder, file))),
-        )
-        expect(mine?.geometry).toEqual(reference?.geometry)
-        const different = mine?.labels.filter((label, i) => label !== reference?.labels[i]).length ?? Number.NaN
-        expect(different / (mine?.labels.length ?? 0)).toBeLessThanOrEqual(largestDifference)
-        expect(new Set(mine?.labels)).toEqual(new Set([0, 1, 2]))
+  async function expectAgreeing(items: AsyncIterable<Item> | Iterable<Item>, count: number): Promise<void> {
+    let compared = 0
+    for await (const item of items) {
+      console.log(`${item.name}: ${item.note}`)
+      expect(item.differences, item.name).toEqual([])
+      compared++
+    }
+    expect(compared).toBe(count)
+  }
+
+  describe.each(configurations)('$configuration', ({ configuration, steps }) => {
+    test("nnU-Net's, predicted by voxgrad", { timeout: 20 * minutes }, async () => {
+      const [five, one] = [at(`${configuration}_five`), at(`${configuration}_one`)] as [string, string]
+      const folds = '0,1,2,3,4'
+      script(
+        'train',
+        path.join(dataset.folders.preprocessed, name),
+        plans,
+        configuration,
+        folds,
+        '2',
+        String(steps),
+        `${five}/model`,
+      )
+      for (const [folder, wanted] of [
+        [five, folds],
+        [one, '0'],
+      ] as const) {
+        cpSync(dataset.images, path.join(folder, 'in'), { recursive: true })
+        if (folder === one) {
+          for (const part of ['fold_0', 'dataset.json', 'plans.json']) {
+            cpSync(path.join(five, 'model', part), path.join(one, 'model', part), { recursive: true })
+          }
+        }
+        script('predict', path.join(folder, 'model'), wanted, path.join(folder, 'in'), folder)
+        await expectAgreeing(compare(folder), 4)
       }
-    },
-  )
+    })
 
-  test("is loaded by nnU-Net's trainer, which finds its epochs done and validates", { timeout: 600_000 }, () => {
-    const copy = path.join(dataset.folders.results, model.replace('voxgrad', 'nnUNetTrainer_1epoch'))
-    cpSync(path.join(dataset.folders.results, model), copy, { recursive: true })
-    const how = ['-p', 'nnUNetPlansTiny', '-tr', 'nnUNetTrainer_1epoch', '--c', '-device', 'cpu']
-    expect(nnunet('nnUNetv2_train', '9', '3d_fullres', '0', ...how)).toMatch(/Mean Validation Dice: +0\.\d+/)
+    test("voxgrad's, predicted by nnU-Net", { timeout: 20 * minutes }, async () => {
+      const model = path.join(dataset.folders.results, name, `voxgrad__${plans}__${configuration}`)
+      const budget = { epochs: 2, stepsPerEpoch: steps, valSteps: 1 }
+      for (const fold of [0, 1, 2, 3, 4]) {
+        await train(smallRun(dataset, { configuration, fold, budget, validateAtEnd: false })).finished
+      }
+      for (const folds of [[0], [0, 1, 2, 3, 4]]) {
+        const theirs = at(`${configuration}_theirs_${folds.length}`)
+        mkdirSync(theirs)
+        script('predict', model, folds.join(), dataset.images, theirs)
+        for (const mirroring of [true, false]) {
+          const output = at(`${configuration}_ours_${folds.length}_${mirroring}`)
+          const how = { mirroring, saveProbabilities: true, threads: 1 }
+          await predict({ input: dataset.images, output, run: model, folds, ...how }).finished
+          const expected = path.join(theirs, mirroring ? 'with_mirroring' : 'without_mirroring')
+          await expectAgreeing(comparePredictions(output, expected, model), 2)
+        }
+      }
+    })
+  })
+
+  test("is loaded by nnU-Net's trainer, which finds its epochs done and validates", {
+    timeout: 10 * minutes,
+  }, async () => {
+    const [model, copy] = ['voxgrad', 'nnUNetTrainer_1epoch'].map((trainer) =>
+      path.join(dataset.folders.results, name, `${trainer}__${plans}__3d_fullres`),
+    ) as [string, string]
+    cpSync(model, copy, { recursive: true })
+    const how = ['-p', plans, '-tr', 'nnUNetTrainer_1epoch', '--c', '-device', 'cpu']
+    const program = path.join(path.dirname(python), 'nnUNetv2_train')
+    expect(nnunet(program, '9', '3d_fullres', '0', ...how)).toMatch(/Mean Validation Dice: +0\.\d+/)
     expect(existsSync(path.join(copy, 'fold_0/validation/summary.json'))).toBe(true)
   })
 })
