@@ -28,7 +28,7 @@ export function addPredict(program: Command): void {
     .summary('Segment a folder of images.')
     .description(
       'Segments every case of a folder of images, named as nnU-Net has it (CASE_0000.nii.gz and so on), with the model ' +
-        'of one fold or the mean of several, and writes CASE.nii.gz on the original grid.',
+        "of one fold or the mean of several, and writes CASE.nii.gz (or the images' own file type) on the original grid.",
     )
     .requiredOption('-i, --input <folder>', 'The folder of images.')
     .requiredOption('-o, --output <folder>', 'The folder for the segmentations; it is made if missing.')

@@ -119,7 +119,7 @@ export async function readSegmentation(
   if (channels !== 1) {
     throw new VoxgradError(
       'ERR_DATASET',
-      `${path}: expected one label per voxel, found ${channels} channels; write one 3D label image`,
+      `${path}: expected one label per voxel, found ${channels} channels; write one number per voxel, without colors or a palette`,
     )
   }
   return { labels: image.data, shape: [z, y, x], spacing, geometry }

@@ -219,7 +219,12 @@ async function checkLabel(
   const label = await read(file, 'label')
   if (label === undefined) return
   if (label.image.shape[0] !== 1) {
-    report(file, 'one label per voxel', `${label.image.shape[0]} channels`, 'write one 3D label image')
+    report(
+      file,
+      'one label per voxel',
+      `${label.image.shape[0]} channels`,
+      'write one number per voxel, without colors or a palette',
+    )
     return
   }
   const allowed = [
