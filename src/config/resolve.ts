@@ -74,9 +74,10 @@ export function initialPatchSize(
 /**
  * Weight of each deep-supervision output, full resolution first: 1, 1/2, 1/4, ... with the lowest resolution at 0,
  * divided by the sum (nnUNetTrainer._build_loss). With two stages there is one output of weight 1, where nnU-Net divides 0 by 0.
+ * @param isDeep false gives all weight to the full resolution (nnUNetTrainerNoDeepSupervision)
  */
-export function deepSupervisionWeights(outputs: number): number[] {
-  if (outputs === 1) return [1]
+export function deepSupervisionWeights(outputs: number, isDeep = true): number[] {
+  if (outputs === 1 || !isDeep) return Array.from({ length: outputs }, (_, i) => (i === 0 ? 1 : 0))
   const weights = Array.from({ length: outputs }, (_, i) => (i === outputs - 1 ? 0 : 2 ** -i))
   const sum = weights.reduce((total, weight) => total + weight, 0)
   return weights.map((weight) => weight / sum)
@@ -102,6 +103,7 @@ export function resolveTrainerConfig(
     | 'seed'
     | 'deterministic'
     | 'optimizer'
+    | 'batchSize'
     | 'oversampleForeground'
     | 'augmentation'
     | 'loss'
@@ -117,7 +119,7 @@ export function resolveTrainerConfig(
     deterministic: options.deterministic,
     precision: options.precision === 'auto' ? (options.device === 'cpu' ? 'float32' : 'bfloat16') : options.precision,
     seed: options.seed,
-    batchSize: configuration.batch_size,
+    batchSize: options.batchSize ?? configuration.batch_size,
     patchSize,
     initialPatchSize: augmentation.enabled
       ? initialPatchSize(
@@ -158,7 +160,7 @@ export function resolveLabels({ hasRegions, targets, ignoreLabel }: Omit<Trainab
 function resolveLoss(
   { batch_dice: batchDice }: TrainableConfiguration,
   { hasRegions }: TrainableDataset,
-  { kind, weights, topKPercent, smooth, ignoredMean }: TrainOptions['loss'],
+  { kind, weights, topKPercent, smooth, deepSupervision, ignoredMean }: TrainOptions['loss'],
   outputs: number,
 ): LossConfig {
   const isTopK = kind === 'topk' || kind === 'dice_topk'
@@ -175,7 +177,7 @@ function resolveLoss(
     annotatedMean: ignoredMean === 'annotated',
     batchDice,
     smooth,
-    deepSupervisionWeights: deepSupervisionWeights(outputs),
+    deepSupervisionWeights: deepSupervisionWeights(outputs, deepSupervision),
   }
 }
 

@@ -87,6 +87,10 @@ const lossSchema = z
       .describe('Of the two parts, as far as kind has them'),
     topKPercent: z.number().positive().max(100).default(10).describe('Share of voxels that topk takes the mean over'),
     smooth: z.number().nonnegative().default(1e-5).describe('Added to numerator and denominator of the soft Dice'),
+    deepSupervision: z
+      .boolean()
+      .default(true)
+      .describe("Whether the decoder's lower resolutions have a loss too; their outputs stay in the checkpoint"),
     ignoredMean: z
       .enum(['annotated', 'nnunet'])
       .default('annotated')
@@ -95,7 +99,7 @@ const lossSchema = z
           'regions and takes the share of all voxels, which other weights result from',
       ),
   })
-  .describe('At every deep-supervision level')
+  .describe('Of training and validation batches')
 
 const scheduleSchema = z.strictObject({
   kind: z.enum(['poly', 'cosine', 'constant']).default('poly').describe('How the learning rate decays'),
@@ -314,6 +318,7 @@ export const trainOptionsSchema = z.strictObject({
   bestModel: bestModelSchema.prefault({}),
   earlyStopping: earlyStoppingSchema.prefault({}),
   nonFinite: nonFiniteSchema.prefault({}),
+  batchSize: count.optional().describe('In place of that of the plans'),
   oversampleForeground: probability.default(0.33),
   augmentation: augmentationSchema.prefault({}),
   checkpoint: checkpointSchema.prefault({}),

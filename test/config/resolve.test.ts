@@ -73,6 +73,13 @@ const configuration: TrainableConfiguration = {
     convsPerStageDecoder: [2, 2],
   }),
 }
+const deepArchitecture = makeArchitecture('PlainConvUNet', {
+  featuresPerStage: [8, 16, 32, 64, 64],
+  kernelSizes: Array.from({ length: 5 }, () => [3, 3, 3]),
+  strides: [1, 2, 2, 2, 2].map((s) => [s, s, s]),
+  depths: [2, 2, 2, 2, 2],
+  convsPerStageDecoder: [2, 2, 2, 2],
+})
 const dataset = parseDatasetJson(
   { channel_names: { '0': 'MRI' }, labels: { background: 0, a: 1, b: 2 }, numTraining: 5, file_ending: '.nii.gz' },
   'dataset.json',
@@ -94,6 +101,15 @@ test('a plan becomes the whole configuration of the engine', () => {
     optimizer: { kind: 'sgd', momentum: 0.99, nesterov: true, weightDecay: 3e-5, clipNorm: 12 },
     augmentation: { enabled: true, dummy2d: false, mirrorAxes: [0, 1, 2], maskImage: [false] },
   })
+})
+
+test('the batch size and deep supervision can be other than the plans have them', () => {
+  const deeper = { ...configuration, architecture: deepArchitecture }
+  const weights = (input = {}) =>
+    resolveTrainerConfig(deeper, dataset, options(input)).loss.deepSupervisionWeights.map((weight) => weight * 7)
+  expect(weights()).toEqual([4, 2, 1, 0])
+  expect(weights({ loss: { deepSupervision: false } })).toEqual([7, 0, 0, 0])
+  expect(resolveTrainerConfig(configuration, dataset, options({ batchSize: 8 })).batchSize).toBe(8)
 })
 
 test('without augmentation nothing more than the patch is cut, and nothing is mirrored', () => {
