@@ -269,16 +269,29 @@ Napi::Value preprocess_for_prediction_call(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   const auto job = info[0].As<Napi::Object>();
   BorrowedImage image = to_image(field(job, "image"));
-  const CaseInput input{image.values, image.channels, image.shape, {}, to_spacing(field(job, "spacing"))};
+  CaseInput input{image.values, image.channels, image.shape, {}, to_spacing(field(job, "spacing"))};
+  std::vector<Napi::Object> keep{image.array};
+  int64_t labels = 0;
+  if (const Napi::Value previous = job.Get("previousStage"); previous.IsObject()) {
+    const auto segmentation = field(previous.As<Napi::Object>(), "segmentation").As<Napi::Float32Array>();
+    labels = field(previous.As<Napi::Object>(), "labels").ToNumber().Int64Value();
+    input.segmentation = {segmentation.Data(), segmentation.ElementLength()};
+    keep.push_back(segmentation);
+  }
   return run_in_pool<PreparedCase>(
-      env, [input, plan = to_plan(field(job, "plan"))] { return prepare_case(input, plan); },
+      env,
+      [input, labels, plan = to_plan(field(job, "plan"))] {
+        PreparedCase prepared = prepare_case(input, plan);
+        append_one_hot(prepared.image, prepared.segmentation, labels);
+        return prepared;
+      },
       [](Napi::Env env, PreparedCase&& prepared) -> Napi::Value {
         Napi::Object result = Napi::Object::New(env);
         result.Set("properties", to_js(env, prepared.properties));
         result.Set("image", to_js(env, std::move(prepared.image)));
         return result;
       },
-      {image.array});
+      std::move(keep));
 }
 
 /// Empty without regions.
@@ -347,6 +360,24 @@ Napi::Value write_properties_call(const Napi::CallbackInfo& info) {
       [](Napi::Env env, bool&&) -> Napi::Value { return env.Undefined(); }, {});
 }
 
+Napi::Value export_next_stage_call(const Napi::CallbackInfo& info) {
+  const auto job = info[0].As<Napi::Object>();
+  BorrowedImage logits = to_image(field(job, "logits"));
+  return run_in_pool<bool>(
+      info.Env(),
+      [values = logits.values, classes = logits.channels, shape = logits.shape,
+       properties = to_case_properties(field(job, "properties")),
+       target_spacing = to_doubles(field(job, "targetSpacing")), next_spacing = to_doubles(field(job, "nextSpacing")),
+       transpose_forward = to_axes(field(job, "transposeForward")), rule = to_rule(field(job, "resampling")),
+       region_labels = to_region_labels(field(job, "regionLabels")), patch_size = to_integers(field(job, "patchSize")),
+       file = field(job, "file").ToString().Utf8Value()] {
+        write_next_stage(file, values, classes, shape, properties, target_spacing, next_spacing, transpose_forward,
+                         rule, region_labels, patch_size);
+        return true;
+      },
+      [](Napi::Env env, bool&&) -> Napi::Value { return env.Undefined(); }, {logits.array});
+}
+
 template <Napi::Value (*call)(const Napi::CallbackInfo&)>
 void add(Napi::Env env, Napi::Object exports, const char* name) {
   const auto safe = [](const Napi::CallbackInfo& info) { return guarded(info.Env(), [&] { return call(info); }); };
@@ -363,6 +394,7 @@ void register_preprocess(Napi::Env env, Napi::Object exports) {
   add<export_segmentation_call>(env, exports, "exportSegmentation");
   add<export_probabilities_call>(env, exports, "exportProbabilities");
   add<write_properties_call>(env, exports, "writeProperties");
+  add<export_next_stage_call>(env, exports, "exportNextStage");
 }
 
 }  // namespace voxgrad::addon

@@ -37,6 +37,12 @@ at::Tensor from_image(const Napi::Value& value) {
   return tensor;
 }
 
+/// The folder of a previous stage's segmentations; empty if the job has none.
+std::string to_previous_stage(const Napi::Object& job) {
+  const Napi::Value folder = job.Get("previousStage");
+  return folder.IsString() ? folder.As<Napi::String>().Utf8Value() : std::string();
+}
+
 class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
  public:
   static Napi::Function define(Napi::Env env) {
@@ -93,9 +99,9 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
       const Napi::Object job = info[0].As<Napi::Object>();
       return run(info,
                  [folder = field(job, "folder").ToString().Utf8Value(), training = to_strings(field(job, "training")),
-                  validation = to_strings(field(job, "validation")),
-                  labels = to_integers(field(job, "labels"))](Trainer& trainer) {
-                   trainer.load_cases(folder, training, validation, labels);
+                  validation = to_strings(field(job, "validation")), labels = to_integers(field(job, "labels")),
+                  previous_stage = to_previous_stage(job)](Trainer& trainer) {
+                   trainer.load_cases(folder, training, validation, labels, previous_stage);
                    return [](Napi::Env env) { return env.Undefined(); };
                  });
     });
@@ -176,12 +182,20 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
   Napi::Value predict_case(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
       const Napi::Object job = info[0].As<Napi::Object>();
-      const std::string base =
-          field(job, "folder").ToString().Utf8Value() + "/" + field(job, "caseId").ToString().Utf8Value();
-      return run(info, [base, window = Window(job)](Trainer& trainer) {
+      const std::string case_id = field(job, "caseId").ToString().Utf8Value();
+      const std::string base = field(job, "folder").ToString().Utf8Value() + "/" + case_id;
+      return run(info, [base, case_id, previous_stage = to_previous_stage(job),
+                        window = Window(job)](Trainer& trainer) {
         const std::string properties_file = base + ".pkl";
         auto properties = std::make_shared<io::Value>(io::read_pickle(io::read_file(properties_file), properties_file));
-        const at::Tensor logits = window.predict(trainer, io::read_case_array(base).to(at::kFloat));
+        at::Tensor image = io::read_case_array(base).to(at::kFloat);
+        if (!previous_stage.empty()) {
+          const int64_t labels = trainer.config().previousStageLabels;
+          image = at::cat(
+              {image,
+               one_hot_labels(read_previous_stage(previous_stage, case_id, image.sizes().slice(1), labels), labels)});
+        }
+        const at::Tensor logits = window.predict(trainer, image);
         return
             [logits, properties](Napi::Env env) -> Napi::Value { return to_case_prediction(env, logits, *properties); };
       });

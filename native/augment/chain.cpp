@@ -10,16 +10,23 @@ template <class Values, class Apply>
 void for_each_channel(const Values& values, Apply&& apply) {
   for (size_t channel = 0; channel < values.size(); ++channel) apply(static_cast<int64_t>(channel), values[channel]);
 }
+template <class Apply>
+at::Tensor if_defined(const at::Tensor& tensor, Apply&& apply) {
+  return tensor.defined() ? apply(tensor) : tensor;
+}
 }  // namespace
 
 Sample quarter_turn(const Sample& sample, int64_t turns, const std::array<int64_t, 2>& plane) {
-  return {sample.image.rot90(turns, {plane[0] + 1, plane[1] + 1}), sample.segmentation.rot90(turns, plane)};
+  const auto turn = [&](const at::Tensor& labels) { return labels.rot90(turns, plane); };
+  return {sample.image.rot90(turns, {plane[0] + 1, plane[1] + 1}), turn(sample.segmentation),
+          if_defined(sample.previous, turn)};
 }
 
 Sample transpose(const Sample& sample, at::IntArrayRef order) {
   std::vector<int64_t> image_order{0};
   for (const int64_t axis : order) image_order.push_back(axis + 1);
-  return {sample.image.permute(image_order), sample.segmentation.permute(order)};
+  const auto permute = [&](const at::Tensor& labels) { return labels.permute(order); };
+  return {sample.image.permute(image_order), permute(sample.segmentation), if_defined(sample.previous, permute)};
 }
 
 void apply_intensity(at::Tensor& image, const IntensityParameters& parameters, bool dummy2d, const Address& address) {
@@ -56,7 +63,8 @@ Sample mirror(const Sample& sample, at::IntArrayRef axes) {
   if (axes.empty()) return sample;
   std::vector<int64_t> image_axes;
   for (const int64_t axis : axes) image_axes.push_back(axis + 1);
-  return {sample.image.flip(image_axes), sample.segmentation.flip(axes)};
+  const auto flip = [&](const at::Tensor& labels) { return labels.flip(axes); };
+  return {sample.image.flip(image_axes), flip(sample.segmentation), if_defined(sample.previous, flip)};
 }
 
 void apply_local(at::Tensor& image, const LocalParameters& parameters) {
@@ -85,7 +93,7 @@ void apply_mask_image(at::Tensor& image, const at::Tensor& segmentation, const s
 
 void remove_label(at::Tensor& segmentation) { segmentation.clamp_min_(0); }
 
-Sample augment(Sample sample, const AugmentationConfig& config, const Address& address) {
+Sample augment(Sample sample, const AugmentationConfig& config, const Address& address, int64_t previous_labels) {
   if (config.enabled) {
     const std::vector<int64_t> patch_size = sample.segmentation.sizes().vec();
     const AxisExchange exchange = draw_axis_exchange(config, patch_size, address);
@@ -98,6 +106,14 @@ Sample augment(Sample sample, const AugmentationConfig& config, const Address& a
     apply_mask_image(sample.image, sample.segmentation, config.maskImage);
   }
   remove_label(sample.segmentation);
+  if (sample.previous.defined()) {
+    sample.previous = sample.previous.contiguous();
+    remove_label(sample.previous);
+    if (config.enabled) {
+      apply_previous_stage(sample.previous, draw_previous_stage(config, previous_labels, address),
+                           config.previousRemovalShare);
+    }
+  }
   return sample;
 }
 

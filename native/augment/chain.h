@@ -1,9 +1,11 @@
 // The augmentation chain after the spatial transform, in nnU-Net's order: quarter turn, transposition, noise, blur or
 // median filter (in DA5 before noise), brightness, contrast, low resolution, gamma of the inverted image, gamma,
-// mirroring, blank rectangles, brightness gradient, local gamma, sharpening, masking, removal of label -1.
+// mirroring, blank rectangles, brightness gradient, local gamma, sharpening, masking, removal of label -1, and in a
+// cascade the changes of the previous stage.
 #pragma once
 #include "augment/intensity.h"
 #include "augment/local.h"
+#include "augment/previous_stage.h"
 #include "augment/spatial.h"
 
 namespace voxgrad::augment {
@@ -33,7 +35,7 @@ void remove_label(at::Tensor& segmentation);
 
 /// The whole chain after apply_spatial. Takes the sample over: its tensors may be changed in place and must not be
 /// views of data that is used again. With config.enabled false, only label -1 is removed. Nothing is read from the
-/// device.
-Sample augment(Sample sample, const AugmentationConfig& config, const Address& address);
+/// device. `previous_labels`: foreground labels of sample.previous.
+Sample augment(Sample sample, const AugmentationConfig& config, const Address& address, int64_t previous_labels = 0);
 
 }  // namespace voxgrad::augment

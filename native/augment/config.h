@@ -62,6 +62,13 @@ struct AugmentationConfig {
   double sharpeningProbability = 0;
   Range sharpeningStrength{};
   double sharpeningChannelProbability = 0;
+  // What is done to a previous stage's segmentation; probabilities named Label are of each of its labels.
+  double previousOperatorProbability = 0;
+  double previousOperatorLabelProbability = 0;
+  Range previousOperatorRadius{};  // voxels
+  double previousRemovalProbability = 0;
+  double previousRemovalLabelProbability = 0;
+  double previousRemovalShare = 0;  // of the patch: larger components stay
   std::vector<int64_t> mirrorAxes;  // spatial axes, counted from 0
   std::vector<bool> maskImage;      // per channel: 0 where the segmentation is -1
 
@@ -118,6 +125,12 @@ struct AugmentationConfig {
     visit("sharpeningProbability", &Config::sharpeningProbability);
     visit("sharpeningStrength", &Config::sharpeningStrength);
     visit("sharpeningChannelProbability", &Config::sharpeningChannelProbability);
+    visit("previousOperatorProbability", &Config::previousOperatorProbability);
+    visit("previousOperatorLabelProbability", &Config::previousOperatorLabelProbability);
+    visit("previousOperatorRadius", &Config::previousOperatorRadius);
+    visit("previousRemovalProbability", &Config::previousRemovalProbability);
+    visit("previousRemovalLabelProbability", &Config::previousRemovalLabelProbability);
+    visit("previousRemovalShare", &Config::previousRemovalShare);
     visit("mirrorAxes", &Config::mirrorAxes);
     visit("maskImage", &Config::maskImage);
   }

@@ -134,9 +134,44 @@ Pair spatial_op(const at::Tensor& image, const at::Tensor& segmentation, bool id
   parameters.matrix = spatial_matrix(parameters.angles, parameters.scales, dummy2d || segmentation.dim() == 2);
   return pair_of(apply_spatial(image, segmentation, parameters, patch_size));
 }
+at::Tensor previous_operator(const at::Tensor& segmentation, int64_t label, int64_t what, double radius) {
+  at::Tensor result = segmentation.clone();
+  apply_binary_operator(result, {label, static_cast<BinaryOperator>(what), radius});
+  return result;
+}
+
+at::Tensor previous_removal(const at::Tensor& segmentation, int64_t label, double choice, double largest_share) {
+  at::Tensor result = segmentation.clone();
+  remove_component(result, {label, choice}, largest_share);
+  return result;
+}
+
+/// Columns: for every operation label, operator and radius, for every removal label and choice; 0 behind the last.
+at::Tensor draw_previous_stage_op(at::ArrayRef<double> flat, int64_t labels, int64_t seed, int64_t steps) {
+  const AugmentationConfig config = config_of(flat, 1);
+  at::Tensor rows = at::zeros({steps, 5 * labels}, at::kDouble);
+  for (int64_t step = 0; step < steps; ++step) {
+    const PreviousStageParameters drawn = draw_previous_stage(config, labels, address_of(seed, step, 0));
+    double* row = rows.data_ptr<double>() + step * 5 * labels;
+    for (size_t i = 0; i < drawn.operations.size(); ++i) {
+      const auto& [label, what, radius] = drawn.operations[i];
+      row[3 * i] = static_cast<double>(label);
+      row[3 * i + 1] = static_cast<double>(what);
+      row[3 * i + 2] = radius;
+    }
+    for (size_t i = 0; i < drawn.removals.size(); ++i) {
+      row[3 * labels + 2 * i] = static_cast<double>(drawn.removals[i].label);
+      row[3 * labels + 2 * i + 1] = drawn.removals[i].choice;
+    }
+  }
+  return rows;
+}
 }  // namespace
 
 TORCH_LIBRARY_IMPL(voxgrad, CompositeImplicitAutograd, m) {
+  m.impl("previous_operator", previous_operator);
+  m.impl("previous_removal", previous_removal);
+  m.impl("draw_previous_stage", draw_previous_stage_op);
   m.impl("spatial", spatial_op);
   m.impl("gaussian_noise_", [](at::Tensor image, double deviation, int64_t seed, int64_t step, int64_t sample) {
     gaussian_noise(image, deviation, address_of(seed, step, sample));

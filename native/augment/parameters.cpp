@@ -263,6 +263,38 @@ LocalParameters draw_local(const AugmentationConfig& config, int64_t channels, a
   return parameters;
 }
 
+namespace {
+/// Labels 1 to `labels` in random order, each kept with a probability.
+std::vector<int64_t> draw_labels(int64_t labels, double probability, Draw& draw) {
+  std::vector<int64_t> order, kept;
+  for (int64_t label = 1; label <= labels; ++label) {
+    order.push_back(label);
+    std::swap(order.back(), order[static_cast<size_t>(draw.below(label))]);
+  }
+  for (const int64_t label : order) {
+    if (draw.chance(probability)) kept.push_back(label);
+  }
+  return kept;
+}
+}  // namespace
+
+PreviousStageParameters draw_previous_stage(const AugmentationConfig& config, int64_t labels, const Address& address) {
+  PreviousStageParameters result;
+  Draw operators(address, Purpose::kPreviousOperator), removals(address, Purpose::kPreviousRemoval);
+  if (operators.chance(config.previousOperatorProbability)) {
+    for (const int64_t label : draw_labels(labels, config.previousOperatorLabelProbability, operators)) {
+      const auto what = static_cast<BinaryOperator>(operators.below(4));
+      const auto& [smallest, largest] = config.previousOperatorRadius;
+      result.operations.push_back({label, what, operators.uniform(smallest, largest)});
+    }
+  }
+  if (removals.chance(config.previousRemovalProbability)) {
+    for (const int64_t label : draw_labels(labels, config.previousRemovalLabelProbability, removals))
+      result.removals.push_back({label, removals.uniform()});
+  }
+  return result;
+}
+
 std::vector<int64_t> draw_mirror_axes(const AugmentationConfig& config, const Address& address) {
   Draw draw(address, Purpose::kMirror);
   std::vector<int64_t> axes;

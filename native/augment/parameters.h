@@ -89,6 +89,26 @@ struct LocalParameters {
 LocalParameters draw_local(const AugmentationConfig& config, int64_t channels, at::IntArrayRef patch_size,
                            const Address& address);
 
+enum class BinaryOperator { kDilation, kErosion, kClosing, kOpening };
+
+/// What is done to a previous stage's segmentation, in this order.
+struct PreviousStageParameters {
+  struct Operation {
+    int64_t label;
+    BinaryOperator what;
+    double radius;
+  };
+  struct Removal {
+    int64_t label;
+    double choice;  // in [0, 1): which of its components
+  };
+  std::vector<Operation> operations;
+  std::vector<Removal> removals;
+};
+
+/// For foreground labels 1 to `labels`, each kind of change in a random order of the labels.
+PreviousStageParameters draw_previous_stage(const AugmentationConfig& config, int64_t labels, const Address& address);
+
 /// The spatial axes to flip, each of config.mirrorAxes with probability 0.5.
 std::vector<int64_t> draw_mirror_axes(const AugmentationConfig& config, const Address& address);
 

@@ -73,4 +73,13 @@ Sample apply_spatial(const at::Tensor& image, const at::Tensor& segmentation, co
   return {warped_image.view(image_shape), warped_labels.view(shape)};
 }
 
+at::Tensor apply_spatial(const at::Tensor& segmentation, const SpatialParameters& parameters,
+                         at::IntArrayRef patch_size) {
+  std::vector<int64_t> no_channels = segmentation.sizes().vec();
+  no_channels.insert(no_channels.begin(), 0);
+  return apply_spatial(at::empty(no_channels, segmentation.options().dtype(at::kFloat)), segmentation, parameters,
+                       patch_size)
+      .segmentation;
+}
+
 }  // namespace voxgrad::augment

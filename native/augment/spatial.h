@@ -10,6 +10,8 @@ namespace voxgrad::augment {
 struct Sample {
   at::Tensor image;
   at::Tensor segmentation;
+  /// A cascade's segmentation of the previous stage, as segmentation but on the host; undefined without one.
+  at::Tensor previous = {};
 };
 
 /// Image: linear interpolation, 0 outside. Segmentation: the label with the most interpolated weight, -1 outside; where
@@ -19,5 +21,9 @@ struct Sample {
 /// Failure(ERR_CONFIG) where shapes do not fit.
 Sample apply_spatial(const at::Tensor& image, const at::Tensor& segmentation, const SpatialParameters& parameters,
                      at::IntArrayRef patch_size);
+
+/// The same for a segmentation alone, such as a previous stage's.
+at::Tensor apply_spatial(const at::Tensor& segmentation, const SpatialParameters& parameters,
+                         at::IntArrayRef patch_size);
 
 }  // namespace voxgrad::augment

@@ -88,7 +88,7 @@ void check_training(const std::string& device, int64_t steps) {
 
 void check_host_reads() {
   auto config = check::synthetic_config("pretend", {16, 24, 16}, {8, 16, 32});
-  const auto cases = check::synthetic_cases(4, {20, 24, 18}, 7, open_device("pretend"));
+  auto cases = check::synthetic_cases(4, {20, 24, 18}, 7, open_device("pretend"));
   constexpr size_t steps = 50;  // every transform has its turn
   std::unique_ptr<Trainer> trainer;
   check::DeviceCounts counts;
@@ -110,6 +110,12 @@ void check_host_reads() {
   config = check::synthetic_config("pretend", {16, 24, 16}, {8, 16, 32});
   check::add_da5_transforms(config.augmentation);
   expect_none("DA5's augmentation");
+  config = check::synthetic_config("pretend", {16, 24, 16}, {8, 16, 32});
+  check::make_cascade(config, cases);
+  check::make_sparse_regions(config, cases);
+  expect_none("a cascade with sparse regions");
+  trainer->run_validation(2);
+  cases = check::synthetic_cases(4, {20, 24, 18}, 7, open_device("pretend"));
   config = check::synthetic_config("pretend", {16, 24, 16}, {8, 16, 32});
   expect_none("default augmentation");
   std::printf("info  dispatches a training step: %.0f, copies to the device a step: %.1f\n",

@@ -54,6 +54,7 @@ TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> p
   config.patchSize = patch_size;
   for (int64_t extent : patch_size) config.initialPatchSize.push_back(extent * 3 / 2);
   config.oversampleForeground = 0.33;
+  config.previousStageLabels = 0;
   config.network = {"PlainConvUNet", dimensions, 1, 3, features, {}, {}, {}, {}, true, false, 0, 1e-5, 0.01};
   for (size_t stage = 0; stage < stages; ++stage) {
     config.network.kernelSizes.emplace_back(static_cast<size_t>(dimensions), 3);
@@ -110,6 +111,26 @@ void add_da5_transforms(augment::AugmentationConfig& config) {
   config.medianFilterChannelProbability = config.additiveBrightnessChannelProbability = 1;
   config.blankRectangleChannelProbability = config.brightnessGradientChannelProbability = 1;
   config.localGammaChannelProbability = config.sharpeningChannelProbability = 1;
+}
+
+void make_cascade(TrainerConfig& config, std::vector<Case>& cases) {
+  config.previousStageLabels = 2;
+  config.network.inputChannels += 2;
+  config.augmentation.previousOperatorProbability = config.augmentation.previousRemovalProbability = 0.5;
+  config.augmentation.previousOperatorLabelProbability = config.augmentation.previousRemovalLabelProbability = 0.5;
+  config.augmentation.previousOperatorRadius = {1, 4};
+  config.augmentation.previousRemovalShare = 0.5;
+  for (Case& one : cases) one.previous = one.segmentation.to(at::kCPU);
+}
+
+void make_sparse_regions(TrainerConfig& config, std::vector<Case>& cases) {
+  config.network.outputChannels = 2;
+  config.labels = {{{1, 2}, {2}}, true, 3};
+  for (Case& one : cases) {
+    one.segmentation.narrow(0, 0, one.shape[0] / 2).fill_(3);
+    const auto first = static_cast<int32_t>(one.shape[0] / 2);
+    for (int32_t z = first; z < one.shape[0]; ++z) one.annotated.push_back({z, first, first});
+  }
 }
 
 }  // namespace voxgrad::check

@@ -17,4 +17,10 @@ TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> p
 /// Adds to a chain whatever DA5 has more than the default one, often enough to meet all of it in a few steps.
 void add_da5_transforms(augment::AugmentationConfig& config);
 
+/// Gives the network the cases' own labels as a previous stage's, with all that training does to them.
+void make_cascade(TrainerConfig& config, std::vector<Case>& cases);
+
+/// Turns the labels into two overlapping regions, and label 3 into one that is not annotated.
+void make_sparse_regions(TrainerConfig& config, std::vector<Case>& cases);
+
 }  // namespace voxgrad::check

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "failure.h"
+#include "io/blosc2_array.h"
 #include "io/files.h"
 #include "io/npy.h"
 #include "io/pickle.h"
@@ -70,8 +71,31 @@ void read_locations(const io::Value& properties, bool has_ignore_label, const st
 
 }  // namespace
 
-Case load_case(const std::string& folder, const std::string& id, int64_t channels, const std::vector<int64_t>& labels,
-               bool has_ignore_label, at::Device device) {
+at::Tensor read_previous_stage(const std::string& folder, const std::string& id, at::IntArrayRef extents,
+                               int64_t labels) {
+  const std::string file = folder + "/" + id + ".b2nd";
+  const at::Tensor segmentation = io::read_blosc2(file).to(at::kShort).contiguous();
+  const std::string advice = "; predict it again with the previous stage";
+  if (segmentation.sizes() != extents) {
+    throw Failure("ERR_DATASET", file + ": expected a segmentation of the case's extents (z, y, x) " +
+                                     describe(extents) + ", found " + describe(segmentation.sizes()) + advice);
+  }
+  const auto largest = segmentation.max().item<int64_t>();
+  if (largest > labels) {
+    throw Failure("ERR_DATASET", file + ": expected labels up to " + std::to_string(labels) + ", found " +
+                                     std::to_string(largest) + advice);
+  }
+  return segmentation;
+}
+
+at::Tensor one_hot_labels(const at::Tensor& segmentation, int64_t labels) {
+  std::vector<int64_t> shape(static_cast<size_t>(segmentation.dim()) + 1, 1);
+  shape[0] = labels;
+  return segmentation.unsqueeze(0).eq(at::arange(1, labels + 1, segmentation.options()).view(shape)).to(at::kFloat);
+}
+
+Case load_case(const std::string& folder, const std::string& id, const CaseRules& rules, at::Device device) {
+  const auto& [channels, labels, has_ignore_label, previous_stage, previous_labels] = rules;
   const std::string base = folder + "/" + id;
   const at::Tensor image = io::read_case_array(base).to(at::kFloat);
   at::Tensor segmentation = io::read_case_array(base + "_seg").to(at::kShort);
@@ -103,6 +127,8 @@ Case load_case(const std::string& folder, const std::string& id, int64_t channel
   const std::string properties_file = base + ".pkl";
   read_locations(io::read_pickle(io::read_file(properties_file), properties_file), has_ignore_label, properties_file,
                  result);
+  if (!previous_stage.empty())
+    result.previous = read_previous_stage(previous_stage, id, image.sizes().slice(1), previous_labels);
   result.image = image.to(device);
   result.segmentation = segmentation.to(device);
   return result;

@@ -20,15 +20,33 @@ struct Case {
   std::array<int64_t, 3> shape;
   /// Per class or region that occurs in this case: voxels of it.
   std::vector<Voxels> foreground;
+  /// In a cascade the previous stage's segmentation, (D, H, W) int16 on the host, where its augmentation works;
+  /// undefined without one.
+  at::Tensor previous;
   /// With an ignore label: voxels that are annotated.
   Voxels annotated;
 };
 
-/// Reads CASE.b2nd and CASE_seg.b2nd (or the same as .npy) and CASE.pkl of nnU-Net's preprocessed folder. `labels`: all
-/// values a segmentation may hold besides -1, the ignore label included. Throws Failure: ERR_FORMAT for a damaged file,
-/// ERR_DATASET that names the case, what was expected and what was found for a case that does not fit (channels,
-/// shapes, labels, values that are not finite).
-Case load_case(const std::string& folder, const std::string& id, int64_t channels, const std::vector<int64_t>& labels,
-               bool has_ignore_label, at::Device device);
+/// What a case must be.
+struct CaseRules {
+  int64_t channels;
+  std::vector<int64_t> labels;  // all values of a segmentation besides -1, the ignore label included
+  bool has_ignore_label;
+  std::string previous_stage;  // folder of the previous stage's segmentations; empty without a cascade
+  int64_t previous_labels;     // their foreground labels
+};
+
+/// Reads CASE.b2nd and CASE_seg.b2nd (or the same as .npy) and CASE.pkl of nnU-Net's preprocessed folder, and CASE.b2nd
+/// of a previous stage. Throws Failure: ERR_FORMAT for a damaged file, ERR_DATASET that names the case, what was
+/// expected and what was found for a case that does not fit (channels, shapes, labels, values that are not finite).
+Case load_case(const std::string& folder, const std::string& id, const CaseRules& rules, at::Device device);
+
+/// A previous stage's segmentation of a case of extents (z, y, x), as nnU-Net stores it in predicted_next_stage:
+/// (D, H, W) int16 on the host. Throws Failure as load_case does.
+at::Tensor read_previous_stage(const std::string& folder, const std::string& id, at::IntArrayRef extents,
+                               int64_t labels);
+
+/// (labels, ...) float32 channels of 0 and 1 for foreground labels 1 to `labels`, on the segmentation's device.
+at::Tensor one_hot_labels(const at::Tensor& segmentation, int64_t labels);
 
 }  // namespace voxgrad

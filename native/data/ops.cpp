@@ -31,7 +31,10 @@ at::Tensor draw_box_starts(at::IntArrayRef shape, at::IntArrayRef load, at::IntA
 
 std::tuple<at::Tensor, at::Tensor> crop_op(const at::Tensor& image, const at::Tensor& segmentation,
                                            at::IntArrayRef start, at::IntArrayRef extent) {
-  const Case source{"", image, segmentation, {image.size(1), image.size(2), image.size(3)}, {}, {}};
+  Case source;
+  source.image = image;
+  source.segmentation = segmentation;
+  source.shape = {image.size(1), image.size(2), image.size(3)};
   return crop(source, to_extents(start), to_extents(extent));
 }
 

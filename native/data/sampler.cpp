@@ -31,20 +31,31 @@ Extents draw_box_start(const Case& source, const Extents& load, const Extents& p
   return start;
 }
 
-std::pair<at::Tensor, at::Tensor> crop(const Case& source, const Extents& start, const Extents& extent) {
-  at::Tensor image = source.image, segmentation = source.segmentation;
+namespace {
+/// Cuts the last three axes, (z, y, x), to [start, start + extent).
+at::Tensor cut(at::Tensor tensor, const Extents& start, const Extents& extent, double fill) {
+  const int64_t lead = tensor.dim() - 3;
   std::vector<int64_t> padding;  // last axis first, as constant_pad_nd wants it
   for (int64_t axis = 2; axis >= 0; --axis) {
     const auto a = static_cast<size_t>(axis);
-    const int64_t from = std::clamp<int64_t>(start[a], 0, source.shape[a]);
-    const int64_t to = std::clamp<int64_t>(start[a] + extent[a], from, source.shape[a]);
-    image = image.narrow(axis + 1, from, to - from);
-    segmentation = segmentation.narrow(axis, from, to - from);
+    const int64_t size = tensor.size(lead + axis);
+    const int64_t from = std::clamp<int64_t>(start[a], 0, size);
+    const int64_t to = std::clamp<int64_t>(start[a] + extent[a], from, size);
+    tensor = tensor.narrow(lead + axis, from, to - from);
     const int64_t before = std::min(std::max<int64_t>(-start[a], 0), extent[a]);
     padding.push_back(before);
     padding.push_back(extent[a] - before - (to - from));
   }
-  return {at::constant_pad_nd(image, padding, 0), at::constant_pad_nd(segmentation, padding, -1)};
+  return at::constant_pad_nd(tensor, padding, fill);
+}
+}  // namespace
+
+std::pair<at::Tensor, at::Tensor> crop(const Case& source, const Extents& start, const Extents& extent) {
+  return {cut(source.image, start, extent, 0), cut(source.segmentation, start, extent, -1)};
+}
+
+at::Tensor crop_previous(const Case& source, const Extents& start, const Extents& extent) {
+  return source.previous.defined() ? cut(source.previous, start, extent, -1) : at::Tensor();
 }
 
 }  // namespace voxgrad

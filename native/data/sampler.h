@@ -27,4 +27,7 @@ Extents draw_box_start(const Case& source, const Extents& load, const Extents& p
 /// (C, D, H, W) and (D, H, W) on the case's device.
 std::pair<at::Tensor, at::Tensor> crop(const Case& source, const Extents& start, const Extents& extent);
 
+/// The same box of the previous stage's segmentation, padded with -1; undefined if the case has none.
+at::Tensor crop_previous(const Case& source, const Extents& start, const Extents& extent);
+
 }  // namespace voxgrad

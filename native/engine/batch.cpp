@@ -49,11 +49,16 @@ Batch BatchMaker::training_batch(const std::vector<Case>& cases, uint64_t step) 
       extent = patch_;
     }
     auto [image, segmentation] = crop(source, start, extent);
+    at::Tensor previous = crop_previous(source, start, extent);
     if (config_.network.dimensions == 2) image = image.squeeze(1), segmentation = segmentation.squeeze(0);
-    augment::Sample sample{image, segmentation};
-    if (!spatial.identity) sample = augment::apply_spatial(image, segmentation, spatial, config_.patchSize);
-    sample = augment::augment(std::move(sample), config_.augmentation, address);
-    images.push_back(sample.image);
+    if (config_.network.dimensions == 2 && previous.defined()) previous = previous.squeeze(0);
+    augment::Sample sample{image, segmentation, previous};
+    if (!spatial.identity) {
+      sample = augment::apply_spatial(image, segmentation, spatial, config_.patchSize);
+      if (previous.defined()) sample.previous = augment::apply_spatial(previous, spatial, config_.patchSize);
+    }
+    sample = augment::augment(std::move(sample), config_.augmentation, address, config_.previousStageLabels);
+    images.push_back(with_previous(sample.image, sample.previous));
     labels.push_back(sample.segmentation);
   }
   return stack(images, labels, std::move(samples));
@@ -68,12 +73,19 @@ Batch BatchMaker::validation_batch(const std::vector<Case>& cases, uint64_t step
     Draw case_draw(address, Purpose::kValidationCase), patch_draw(address, Purpose::kValidationPatch);
     const Case& source = cases[static_cast<size_t>(case_draw.below(static_cast<int64_t>(cases.size())))];
     const bool forced = is_foreground_forced(index, config_.batchSize, config_.oversampleForeground);
-    auto [image, segmentation] = crop(source, draw_box_start(source, patch_, patch_, forced, patch_draw), patch_);
+    const Extents start = draw_box_start(source, patch_, patch_, forced, patch_draw);
+    auto [image, segmentation] = crop(source, start, patch_);
+    image = with_previous(image, crop_previous(source, start, patch_));
     if (config_.network.dimensions == 2) image = image.squeeze(1), segmentation = segmentation.squeeze(0);
     images.push_back(image);
     labels.push_back(segmentation.clamp_min(0));
   }
   return stack(images, labels, std::move(samples));
+}
+
+at::Tensor BatchMaker::with_previous(const at::Tensor& image, const at::Tensor& previous) const {
+  if (!previous.defined()) return image;
+  return at::cat({image, one_hot_labels(previous.to(image.device()), config_.previousStageLabels)});
 }
 
 Batch BatchMaker::stack(const std::vector<at::Tensor>& images, const std::vector<at::Tensor>& labels,

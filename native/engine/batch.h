@@ -28,6 +28,8 @@ class BatchMaker {
   Batch validation_batch(const std::vector<Case>& cases, uint64_t step) const;
 
  private:
+  /// The image with the previous stage's one-hot channels behind its own; as it is without a cascade.
+  at::Tensor with_previous(const at::Tensor& image, const at::Tensor& previous) const;
   Batch stack(const std::vector<at::Tensor>& images, const std::vector<at::Tensor>& labels,
               std::vector<Address> samples) const;
 

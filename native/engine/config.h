@@ -118,6 +118,7 @@ struct TrainerConfig {
   std::vector<int64_t> patchSize;
   std::vector<int64_t> initialPatchSize;
   double oversampleForeground;
+  int64_t previousStageLabels;  // a cascade's one-hot channels behind the image's own; 0 without a cascade
   NetworkConfig network;
   LabelsConfig labels;
   LossConfig loss;
@@ -135,6 +136,7 @@ struct TrainerConfig {
     visit("patchSize", &TrainerConfig::patchSize);
     visit("initialPatchSize", &TrainerConfig::initialPatchSize);
     visit("oversampleForeground", &TrainerConfig::oversampleForeground);
+    visit("previousStageLabels", &TrainerConfig::previousStageLabels);
     visit("network", &TrainerConfig::network);
     visit("labels", &TrainerConfig::labels);
     visit("loss", &TrainerConfig::loss);

@@ -66,15 +66,20 @@ Trainer::Trainer(const TrainerConfig& config)
 }
 
 void Trainer::load_cases(const std::string& folder, const std::vector<std::string>& training,
-                         const std::vector<std::string>& validation, const std::vector<int64_t>& labels) {
+                         const std::vector<std::string>& validation, const std::vector<int64_t>& labels,
+                         const std::string& previous_stage) {
   JobMark mark(*this, "other", static_cast<int64_t>(training.size() + validation.size()));
+  const int64_t previous_labels = config_.previousStageLabels;
+  if (previous_stage.empty() != (previous_labels == 0))
+    throw Failure("ERR_CONFIG", "cases: expected a folder of the previous stage in a cascade, and none otherwise");
+  const CaseRules rules{config_.network.inputChannels - previous_labels, labels, loss_.targets().has_ignore_label(),
+                        previous_stage, previous_labels};
   std::vector<Case> cases[2];
   int64_t done = 0;
   for (const auto* ids : {&training, &validation}) {
     for (const std::string& id : *ids) {
       if (stop_requested_) return;
-      cases[ids == &validation].push_back(
-          load_case(folder, id, config_.network.inputChannels, labels, loss_.targets().has_ignore_label(), device_));
+      cases[ids == &validation].push_back(load_case(folder, id, rules, device_));
       advance(++done, 0);
     }
   }

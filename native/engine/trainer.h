@@ -48,9 +48,11 @@ class Trainer {
   /// Throws Failure: ERR_CONFIG for numbers that do not fit together, ERR_DEVICE for a device that is not there.
   explicit Trainer(const TrainerConfig& config);
 
-  /// Replaces the cases. `labels`: all values that may occur in a segmentation besides -1.
+  /// Replaces the cases. `labels`: all values that may occur in a segmentation besides -1, the ignore label included.
+  /// `previous_stage`: in a cascade the folder of the previous stage's segmentations, else empty.
   void load_cases(const std::string& folder, const std::vector<std::string>& training,
-                  const std::vector<std::string>& validation, const std::vector<int64_t>& labels);
+                  const std::vector<std::string>& validation, const std::vector<int64_t>& labels,
+                  const std::string& previous_stage);
   void set_cases(std::vector<Case> training, std::vector<Case> validation);
   /// As many steps as there are learning rates, unless stopped or `most_skipped` steps in a row are skipped. The CPU
   /// ends right after the last of them, an accelerator after the chunk.

@@ -39,6 +39,8 @@ enum class Purpose : uint32_t {
   kBrightnessGradient = 21,
   kLocalGamma = 22,
   kSharpening = 23,
+  kPreviousOperator = 24,
+  kPreviousRemoval = 25,
   kDropout = 24,
 };
 

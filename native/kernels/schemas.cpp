@@ -65,12 +65,19 @@ TORCH_LIBRARY(voxgrad, m) {
   // Label -1 becomes background.
   m.def("remove_label_(Tensor(a!) segmentation) -> Tensor(a!)");
 
+  // Dilates (0), erodes (1), closes (2) or opens (3) one label of a previous stage's segmentation.
+  m.def("previous_operator(Tensor segmentation, int label, int what, float radius) -> Tensor");
+  // Removes one of the label's components that have less than a share of the voxels.
+  m.def("previous_removal(Tensor segmentation, int label, float choice, float largest_share) -> Tensor");
+
   // The augmentation's decisions. config: AugmentationConfig's fields in order, flattened, one maskImage per channel.
 
   // Parameters drawn for steps [first_step, last_step), one row each; columns: see augment/ops.cpp.
   m.def(
       "draw_augmentation(float[] config, int[] patch_size, int channels, int seed, int first_step, int last_step, "
       "int sample) -> Tensor");
+  // What is done to a previous stage of so many labels, one row a step; columns: see augment/ops.cpp.
+  m.def("draw_previous_stage(float[] config, int labels, int seed, int steps) -> Tensor");
   // The whole chain: from the initial patch to the patch.
   m.def(
       "augment(Tensor image, Tensor segmentation, float[] config, int[] patch_size, int seed, int step, int sample) "

@@ -75,4 +75,12 @@ PreparedCase prepare_case(const CaseInput& input, const PreprocessingPlan& plan)
   return result;
 }
 
+void append_one_hot(Volume<float>& image, const Volume<int16_t>& segmentation, int64_t labels) {
+  image.channels += labels;
+  image.values.reserve(static_cast<size_t>(image.channels * voxel_count(image.shape)));
+  for (int64_t label = 1; label <= labels; ++label) {
+    for (const int16_t value : segmentation.channel(0)) image.values.push_back(value == label ? 1.f : 0.f);
+  }
+}
+
 }  // namespace voxgrad::preprocess

@@ -53,4 +53,8 @@ Spacing3 complete_spacing(const std::vector<double>& target_spacing, const Spaci
 /// Source: nnU-Net, default_preprocessor.py, run_case_npy.
 PreparedCase prepare_case(const CaseInput& input, const PreprocessingPlan& plan);
 
+/// Appends a channel of 0 and 1 to an image for each foreground label 1 to `labels` of a segmentation on its grid: what
+/// a cascade sees of the previous stage.
+void append_one_hot(Volume<float>& image, const Volume<int16_t>& segmentation, int64_t labels);
+
 }  // namespace voxgrad::preprocess

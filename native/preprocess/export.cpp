@@ -6,6 +6,7 @@
 #include <string>
 
 #include "failure.h"
+#include "io/blosc2_array.h"
 
 namespace voxgrad::preprocess {
 
@@ -74,6 +75,31 @@ ExportedLabels export_segmentation(std::span<const float> logits, int64_t classe
     labels.add(resample_channel(logits.subspan(c * voxels, voxels), shape, cropped, rule, apart));
   if (labels.fits_byte()) return place<uint8_t>(labels.labels(), properties, transpose_forward);
   return place<uint16_t>(labels.labels(), properties, transpose_forward);
+}
+
+void write_next_stage(const std::string& file, std::span<const float> logits, int64_t classes, const Shape3& shape,
+                      const CaseProperties& properties, const std::vector<double>& target_spacing,
+                      const std::vector<double>& next_spacing, const std::array<int, 3>& transpose_forward,
+                      const ResamplingRule& rule, const std::vector<int64_t>& region_labels,
+                      const std::vector<int64_t>& patch_size) {
+  const Spacing3 case_spacing = reordered(properties.spacing, transpose_forward);
+  const Spacing3 spacing = complete_spacing(target_spacing, case_spacing);
+  const Shape3 next =
+      resampled_shape(properties.crop_box.shape(), case_spacing, complete_spacing(next_spacing, case_spacing));
+  // nnU-Net looks at this stage's spacing alone to tell whether an axis is apart.
+  const std::optional<int> apart = separate_axis(spacing, spacing, rule.force_separate_z);
+  const int64_t voxels = voxel_count(shape);
+  LabelsOfLogits labels(classes, region_labels, voxel_count(next));
+  for (int64_t c = 0; c < classes; ++c)
+    labels.add(resample_channel(logits.subspan(c * voxels, voxels), shape, next, rule, apart));
+
+  at::Tensor array = at::empty({next[0], next[1], next[2]}, at::kInt);
+  std::copy(labels.labels().begin(), labels.labels().end(), array.data_ptr<int32_t>());
+  array = array.to(labels.fits_byte() ? at::kByte : at::kUInt16);
+  auto layout = io::blosc2_layout({1, next[0], next[1], next[2]}, patch_size, array.element_size());
+  layout.chunks.erase(layout.chunks.begin());
+  layout.blocks.erase(layout.blocks.begin());
+  io::write_blosc2(file, array, layout);
 }
 
 }  // namespace voxgrad::preprocess

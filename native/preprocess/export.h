@@ -1,6 +1,7 @@
 // From logits on the network's grid back to labels on the grid of the original image.
 #pragma once
 #include <span>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -36,5 +37,15 @@ ExportedLabels export_segmentation(std::span<const float> logits, int64_t classe
                                    const CaseProperties& properties, const std::vector<double>& target_spacing,
                                    const std::array<int, 3>& transpose_forward, const ResamplingRule& rule,
                                    const std::vector<int64_t>& region_labels);
+
+/// Writes labels for a cascade's next stage: logits resampled to that stage's grid of the cropped case, as a Blosc2
+/// array (a0, a1, a2) of a byte or two. target_spacing is this stage's, next_spacing the next one's, both in transposed
+/// order; patch_size is this stage's and decides chunks. Throws Failure(ERR_DISK). Source: nnU-Net,
+/// inference/export_prediction.py, resample_and_save.
+void write_next_stage(const std::string& file, std::span<const float> logits, int64_t classes, const Shape3& shape,
+                      const CaseProperties& properties, const std::vector<double>& target_spacing,
+                      const std::vector<double>& next_spacing, const std::array<int, 3>& transpose_forward,
+                      const ResamplingRule& rule, const std::vector<int64_t>& region_labels,
+                      const std::vector<int64_t>& patch_size);
 
 }  // namespace voxgrad::preprocess

@@ -12,6 +12,7 @@ interface PredictFlags extends CommonFlags {
   run: string
   folds?: string
   checkpoint?: string
+  previousStage?: string
   stepSize?: string
   mirroring: boolean
   saveProbabilities?: boolean
@@ -35,6 +36,7 @@ export function addPredict(program: Command): void {
     .requiredOption('--run <folder>', 'A run folder, .../fold_0, or its parent together with --folds.')
     .option('--folds <list>', 'Folds whose predictions are averaged, such as 0,1,2,3,4.')
     .option('--checkpoint <name>', 'final, best or latest (default: final).')
+    .option('--previous-stage <folder>', "For a cascade: the previous stage's segmentations of the same cases.")
     .option('--step-size <share>', 'Distance of neighboring tiles as a share of the tile (default: 0.5).')
     .option('--no-mirroring', 'Predict once instead of averaging over mirrored images: faster, somewhat worse.')
     .option('--save-probabilities', 'Also write CASE.npz and CASE.pkl, which `voxgrad ensemble` needs.')
@@ -60,6 +62,7 @@ Examples:
       run: flags.run,
       folds: flags.folds?.split(',').map((fold) => numberOrText(fold.trim())),
       checkpoint: flags.checkpoint,
+      previousStage: flags.previousStage,
       stepSize: numeric(flags.stepSize),
       mirroring: flags.mirroring,
       saveProbabilities: flags.saveProbabilities,

@@ -26,6 +26,7 @@ interface TrainFlags extends CommonFlags, BudgetFlags {
   seed?: string
   run?: string
   pretrained?: string
+  previousStage?: string
   patience?: string
   onPlateau?: string
   continue?: boolean
@@ -44,6 +45,7 @@ const textFlags: [keyof TrainFlags, string][] = [
   ['seed', 'seed'],
   ['run', 'run'],
   ['pretrained', 'pretrained'],
+  ['previousStage', 'previousStage'],
   ['onPlateau', 'earlyStopping.onPlateau'],
 ]
 const numberFlags: (readonly [keyof TrainFlags, string])[] = [
@@ -68,6 +70,10 @@ export function addTrain(program: Command): void {
     .option('--seed <number>', 'Seed of everything random (default: 12345).')
     .option('--run <folder>', 'The run folder, in place of the one below the results root.')
     .option('--pretrained <file>', "Start from a checkpoint's weights, all but the segmentation layers.")
+    .option(
+      '--previous-stage <folder>',
+      "For a cascade: segmentations of the previous stage, in place of its model's predicted_next_stage.",
+    )
     .option(
       '--patience <epochs>',
       'End after so many epochs without improvement: a number, short (10), medium (30) or long (50).',

@@ -55,6 +55,12 @@ const standard: AugmentationNumbers = {
   sharpeningProbability: 0,
   sharpeningStrength: [0.1, 1],
   sharpeningChannelProbability: 0.5,
+  previousOperatorProbability: 0.4,
+  previousOperatorLabelProbability: 0.5,
+  previousOperatorRadius: [1, 8],
+  previousRemovalProbability: 0.2,
+  previousRemovalLabelProbability: 0.5,
+  previousRemovalShare: 0.15,
 }
 
 /** nnUNetTrainerDA5's chain. */
@@ -87,6 +93,8 @@ const da5: AugmentationNumbers = {
   brightnessGradientProbability: 0.3,
   localGammaProbability: 0.3,
   sharpeningProbability: 0.2,
+  previousOperatorLabelProbability: 1,
+  previousRemovalLabelProbability: 1,
 }
 
 /** The numbers of each preset; with none they are not used. */

@@ -11,11 +11,14 @@ import { type TrainOptions, trainOptionsSchema } from './schema.js'
 /** The part of a plans configuration that training depends on. */
 export type TrainableConfiguration = Pick<
   Configuration,
-  'batch_size' | 'patch_size' | 'use_mask_for_norm' | 'batch_dice' | 'architecture'
+  'batch_size' | 'patch_size' | 'use_mask_for_norm' | 'batch_dice' | 'architecture' | 'previous_stage'
 >
 
 /** What the dataset says about channels and labels. */
-export type TrainableDataset = Pick<DatasetJson, 'channels' | 'targets' | 'hasRegions' | 'ignoreLabel'>
+export type TrainableDataset = Pick<
+  DatasetJson,
+  'channels' | 'foregroundLabels' | 'targets' | 'hasRegions' | 'ignoreLabel'
+>
 
 const degrees = Math.PI / 180
 
@@ -111,7 +114,12 @@ export function resolveTrainerConfig(
 ): TrainerConfig {
   const patchSize = configuration.patch_size
   const augmentation = resolveAugmentation(configuration, options.augmentation)
-  const network = resolveNetwork(configuration.architecture, patchSize.length, dataset)
+  // A cascade sees the previous stage's labels, one channel each, also where the network learns regions.
+  const previousStageLabels = configuration.previous_stage === undefined ? 0 : dataset.foregroundLabels.length
+  const network = resolveNetwork(configuration.architecture, patchSize.length, {
+    inputs: dataset.channels.length + previousStageLabels,
+    outputs: resolveLabels(dataset).outputs.length,
+  })
   const { kind, momentum, nesterov, betas, eps, amsgrad, weightDecay, clipNorm } = options.optimizer
   return {
     device: options.device,
@@ -130,6 +138,7 @@ export function resolveTrainerConfig(
         )
       : patchSize,
     oversampleForeground: options.oversampleForeground,
+    previousStageLabels,
     network,
     labels: resolveLabels(dataset),
     loss: resolveLoss(configuration, dataset, options.loss, network.strides.length - 1),
@@ -149,7 +158,11 @@ export function resolveTrainerConfig(
 }
 
 /** What the network's outputs stand for: every region, or every label with the background. */
-export function resolveLabels({ hasRegions, targets, ignoreLabel }: Omit<TrainableDataset, 'channels'>): LabelsConfig {
+export function resolveLabels({
+  hasRegions,
+  targets,
+  ignoreLabel,
+}: Pick<TrainableDataset, 'hasRegions' | 'targets' | 'ignoreLabel'>): LabelsConfig {
   return {
     outputs: [...(hasRegions ? [] : [[0]]), ...targets.map(({ labels }) => labels)],
     overlapping: hasRegions,
@@ -248,7 +261,11 @@ function networkFaults(
   ].filter((fault) => fault !== false)
 }
 
-function resolveNetwork(architecture: Architecture, dimensions: number, dataset: TrainableDataset): NetworkConfig {
+function resolveNetwork(
+  architecture: Architecture,
+  dimensions: number,
+  channels: { inputs: number; outputs: number },
+): NetworkConfig {
   const faults = networkFaults(architecture, dimensions)
   if (faults.length > 0) {
     throw new VoxgradError(
@@ -263,8 +280,8 @@ function resolveNetwork(architecture: Architecture, dimensions: number, dataset:
   return {
     architecture: networkName(architecture.network_class_name) as NetworkName,
     dimensions,
-    inputChannels: dataset.channels.length,
-    outputChannels: resolveLabels(dataset).outputs.length,
+    inputChannels: channels.inputs,
+    outputChannels: channels.outputs,
     featuresPerStage: plan.features_per_stage,
     kernelSizes: plan.kernel_sizes.map((size) => repeat(size, dimensions)),
     strides: plan.strides.map((stride) => repeat(stride, dimensions)),

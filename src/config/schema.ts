@@ -215,6 +215,12 @@ const augmentationFields = z
     sharpeningProbability: probability.optional(),
     sharpeningStrength: range.optional(),
     sharpeningChannelProbability: probability.optional(),
+    previousOperatorProbability: probability.optional().describe("Of a cascade's previous stage, as all that follow"),
+    previousOperatorLabelProbability: probability.optional(),
+    previousOperatorRadius: z.tuple([z.number().min(1), z.number().min(1)]).optional(),
+    previousRemovalProbability: probability.optional(),
+    previousRemovalLabelProbability: probability.optional(),
+    previousRemovalShare: probability.optional(),
   })
   .describe('What is left out has the value of the preset')
 
@@ -302,6 +308,11 @@ export const trainOptionsSchema = z.strictObject({
     .describe(
       'A checkpoint of voxgrad or nnU-Net whose weights training starts from, all but the segmentation layers; the rest of the network must be the same',
     ),
+  previousStage: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("In a cascade: folder of the previous stage's predictions, in place of its predicted_next_stage"),
   continue: z.boolean().default(false).describe('Resume the run if the folder holds one, start it otherwise'),
   device: deviceSchema.default('cpu'),
   precision: z
@@ -375,6 +386,11 @@ export const predictOptionsSchema = z
     output: z.string().min(1),
     run: z.string().min(1).describe('A fold folder, or its parent together with folds'),
     folds: z.array(foldSchema).min(1).optional(),
+    previousStage: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("For a cascade: folder of the previous stage's segmentations of the same cases, CASE.nii.gz and so on"),
     checkpoint: checkpointName.default('final'),
     stepSize: slidingWindowSchema.shape.stepSize,
     mirroring: slidingWindowSchema.shape.mirroring,

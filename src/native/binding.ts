@@ -80,6 +80,8 @@ export interface TrainerConfig {
   /** What is cut from the case before the spatial transform. */
   initialPatchSize: number[]
   oversampleForeground: number
+  /** A cascade's one-hot channels of the previous stage behind the image's own (part of inputChannels); 0 without one. */
+  previousStageLabels: number
   network: NetworkConfig
   labels: LabelsConfig
   loss: LossConfig
@@ -211,6 +213,16 @@ export interface AugmentationConfig {
   sharpeningProbability: number
   sharpeningStrength: [number, number]
   sharpeningChannelProbability: number
+  /** Of a cascade's previous stage: dilation, erosion, closing or opening of its labels. */
+  previousOperatorProbability: number
+  previousOperatorLabelProbability: number
+  /** Voxels. */
+  previousOperatorRadius: [number, number]
+  /** Of a cascade's previous stage: a component of a label becomes background. */
+  previousRemovalProbability: number
+  previousRemovalLabelProbability: number
+  /** Of the patch; larger components stay. */
+  previousRemovalShare: number
   /** Spatial axes that are flipped with probability 0.5 each. */
   mirrorAxes: number[]
   /** Per channel: set the image to 0 where the segmentation is -1 (nnU-Net's MaskImageTransform). */
@@ -278,7 +290,14 @@ export interface NativeTrainer {
    * Loads cases of a preprocessed folder (CASE.b2nd, CASE_seg.b2nd, CASE.pkl) into the case store. `labels`: all values that
    * may occur in a segmentation besides -1, the ignore label included.
    */
-  loadCases(job: { folder: string; training: string[]; validation: string[]; labels: number[] }): Promise<void>
+  loadCases(job: {
+    folder: string
+    training: string[]
+    validation: string[]
+    labels: number[]
+    /** In a cascade: folder of the previous stage's segmentations, CASE.b2nd (z, y, x) on the grid of the cases. */
+    previousStage?: string | null
+  }): Promise<void>
   /**
    * As many steps as there are rates, unless stopped or `mostSkipped` (default: no limit) steps in a row are skipped. The
    * CPU ends right after the last of them, an accelerator at the end of the chunk, since reading earlier would make it wait.
@@ -287,8 +306,8 @@ export interface NativeTrainer {
   runValidation(job: { steps: number }): Promise<ValidationChunk>
   /** Sliding window over a preprocessed image (c, z, y, x); returns logits (classes, z, y, x). */
   predict(job: PredictionJob & { image: NativeImage }): Promise<NativeImage>
-  /** The same for CASE.b2nd of a preprocessed folder. */
-  predictCase(job: PredictionJob & { folder: string; caseId: string }): Promise<{
+  /** The same for CASE.b2nd of a preprocessed folder; previousStage as in loadCases. */
+  predictCase(job: PredictionJob & { folder: string; caseId: string; previousStage?: string | null }): Promise<{
     logits: NativeImage
     properties: CaseProperties
     /** The reader's own entry of the pickle (sitk_stuff or nibabel_stuff), as plain values. */
@@ -364,11 +383,15 @@ export interface NativeBinding {
     /** Stored in the pickle under its own key(s): { sitk_stuff: {...} }. Arrays become tuples. */
     geometry: Record<string, unknown>
   }): Promise<{ shape: number[] }>
-  /** The same without a segmentation and without files, for prediction. */
+  /**
+   * The same without files, for prediction. In a cascade the previous stage's segmentation on the image's grid goes along,
+   * and becomes one channel a foreground label behind the image's own.
+   */
   preprocessForPrediction(job: {
     image: NativeImage
     spacing: number[]
     plan: PreprocessingPlan
+    previousStage?: { segmentation: Float32Array; labels: number } | null
   }): Promise<PreprocessedCase>
   /**
    * Resamples logits to the cropped grid and makes labels of them, fills the crop box, undoes the transpose. Labels are the
@@ -397,6 +420,24 @@ export interface NativeBinding {
   }): Promise<NativeImage>
   /** Writes CASE.pkl of a predicted case: nnU-Net's properties without class locations. */
   writeProperties(job: { path: string; properties: CaseProperties; geometry: Record<string, unknown> }): Promise<void>
+
+  /**
+   * Writes labels of logits on the next stage's grid of the case, as a Blosc2 array (z, y, x) that a cascade trains on
+   * (nnU-Net's predicted_next_stage).
+   */
+  exportNextStage(job: {
+    logits: NativeImage
+    properties: CaseProperties
+    targetSpacing: number[]
+    /** The next stage's, in transposed order. */
+    nextSpacing: number[]
+    transposeForward: number[]
+    resampling: ResamplingRule
+    regionLabels: number[] | null
+    /** This stage's; decides the chunks. */
+    patchSize: number[]
+    file: string
+  }): Promise<void>
 
   readBlosc2(path: string): Promise<{ data: NativeTensor['data']; shape: number[] }>
   /** A .pkl or .pth as plain values; tensors become { data, shape }. For tools and tests. */

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { inferenceConfig } from '../config/resolve.js'
 import type { PredictOptions } from '../config/schema.js'
-import { type CaseImage, readCaseImages } from '../dataset/image.js'
+import { type CaseImage, readCaseImages, readSegmentation } from '../dataset/image.js'
 import { listImageFolder, type RawCase } from '../dataset/raw.js'
 import { VoxgradError } from '../errors.js'
 import { readBytes, writeFileAtomically, writeJson } from '../files.js'
@@ -43,6 +43,7 @@ export async function predictFolder(options: PredictOptions, hooks: PredictionHo
     ? inPart.filter(({ caseId }) => !isDone(path.join(outputFolder, caseId), format))
     : inPart
   if (cases.length < inPart.length) hooks.onNote(`${inPart.length - cases.length} cases are there already.`)
+  const previousFile = previousStageFiles(options.previousStage, cases, model)
   await checkInputs(cases, model)
   for (const file of ['dataset.json', 'plans.json']) {
     const content = await readBytes(path.join(model.folder, file), file)
@@ -61,7 +62,7 @@ export async function predictFolder(options: PredictOptions, hooks: PredictionHo
     const begin = performance.now()
     for (const [index, { caseId, images }] of cases.entries()) {
       const image = await readCaseImages(images, caseId, { reader: model.reader })
-      const logits = await predictCase(image, model, trainers, options, hooks)
+      const logits = await predictCase(image, previousFile?.(caseId) ?? null, model, trainers, options, hooks)
       await exportCase(path.join(outputFolder, caseId), logits, format)
       const done = index + 1
       const secondsPerCase = (performance.now() - begin) / 1000 / done
@@ -101,7 +102,7 @@ function isDone(stem: string, { fileEnding, saveProbabilities }: ExportFormat): 
 /** The options under the names that nnU-Net's predict_from_files has for them, in its order. */
 function nnunetArguments(options: PredictOptions): object {
   return {
-    folder_with_segs_from_prev_stage: null,
+    folder_with_segs_from_prev_stage: options.previousStage ?? null,
     list_of_lists_or_source_folder: path.resolve(options.input),
     num_parts: options.numParts,
     num_processes_preprocessing: 1,
@@ -113,15 +114,51 @@ function nnunetArguments(options: PredictOptions): object {
   }
 }
 
+/**
+ * The previous stage's file of each case; undefined without a cascade.
+ * @throws VoxgradError ERR_CONFIG if the folder is missing, or the model is no cascade; ERR_DATASET naming missing files
+ */
+function previousStageFiles(
+  folder: string | undefined,
+  cases: RawCase[],
+  { configuration: { previous_stage: previous }, dataset }: Model,
+): ((caseId: string) => string) | undefined {
+  if (previous === undefined) {
+    if (folder === undefined) return undefined
+    throw new VoxgradError('ERR_CONFIG', 'previousStage: the model is no cascade; leave --previous-stage out')
+  }
+  if (folder === undefined) {
+    throw new VoxgradError(
+      'ERR_CONFIG',
+      `The model is a cascade on ${previous}: predict the images with a model of ${previous} first, and give the folder by --previous-stage.`,
+    )
+  }
+  const fileOf = (caseId: string) => path.join(path.resolve(folder), caseId + dataset.fileEnding)
+  const missing = cases.map(({ caseId }) => fileOf(caseId)).filter((file) => !existsSync(file))
+  if (missing.length === 0) return fileOf
+  throw new VoxgradError(
+    'ERR_DATASET',
+    `Segmentations of the previous stage (${previous}) are missing; predict these cases with its model:\n${missing.map((file) => `  ${file}`).join('\n')}`,
+  )
+}
+
 async function predictCase(
   { image, spacing, geometry }: CaseImage,
-  { plans, configuration, mirrorAxes }: Model,
+  previousFile: string | null,
+  { plans, configuration, dataset, mirrorAxes, reader }: Model,
   trainers: NativeTrainer[],
   options: PredictOptions,
   hooks: PredictionHooks,
 ): Promise<CaseLogits> {
   const plan = preprocessingPlan(plans, configuration)
-  const preprocessed = await native().preprocessForPrediction({ image, spacing, plan })
+  const previousStage =
+    previousFile === null
+      ? null
+      : {
+          segmentation: (await readSegmentation(previousFile, { reader })).labels,
+          labels: dataset.foregroundLabels.length,
+        }
+  const preprocessed = await native().preprocessForPrediction({ image, spacing, plan, previousStage })
   const window: PredictionJob = {
     tileStep: options.stepSize,
     gaussian: true,

@@ -10,6 +10,7 @@ import type { RunResult, ValidationFinishedEvent } from './events.js'
 import type { JobContext } from './job.js'
 import { finiteOrNull } from './policy.js'
 import { unpackWithEvents } from './prepare.js'
+import { nextStageFile } from './previous-stage.js'
 import type { RunFolder } from './run-folder.js'
 import type { RunSetup } from './setup.js'
 import { watch } from './watch.js'
@@ -41,6 +42,13 @@ export async function runEndValidation(
     ignoreLabel: dataset.ignoreLabel,
     exportPlan: setup.exportPlan,
     saveProbabilities: options.validation.saveProbabilities,
+    previousStage: setup.previousStage,
+    // Of the final weights, as nnU-Net has it.
+    nextStages: (checkpoint === 'final' ? setup.nextStages : []).map((stage) => ({
+      spacing: stage.spacing,
+      file: (caseId: string) => nextStageFile(folder.modelFolder, stage, caseId),
+    })),
+    patchSize: setup.configuration.patch_size,
     window: {
       tileStep: options.validation.stepSize,
       gaussian: true,

@@ -162,10 +162,10 @@ class TrainingRun {
   }
 
   private async loadCases(): Promise<void> {
-    const { caseFolder: folder, training, validation, dataset } = this.setup
+    const { caseFolder: folder, training, validation, dataset, previousStage } = this.setup
     const labels = [...dataset.allLabels, ...(dataset.ignoreLabel === undefined ? [] : [dataset.ignoreLabel])]
     await unpackWithEvents(folder, [...training, ...validation], this.context)
-    await this.watch(() => this.trainer.loadCases({ folder, training, validation, labels }))
+    await this.watch(() => this.trainer.loadCases({ folder, training, validation, labels, previousStage }))
   }
 
   private async begin(): Promise<void> {

@@ -7,6 +7,7 @@ import { type DatasetName, findDataset, resolveFolders } from '../config/folders
 import { mirrorAxes, resolveTrainerConfig } from '../config/resolve.js'
 import type { TrainOptions } from '../config/schema.js'
 import { type DatasetJson, readDatasetJson } from '../dataset/dataset-json.js'
+import { compareCodePoints } from '../dataset/raw.js'
 import { casesOfFold, readOrWriteSplits } from '../dataset/splits.js'
 import { VoxgradError } from '../errors.js'
 import { readBytes, writeFileAtomically } from '../files.js'
@@ -19,6 +20,7 @@ import { parseMetric } from './best.js'
 import { type Budget, resolveBudget } from './budget.js'
 import type { CheckpointContext } from './checkpoint.js'
 import type { PolicyRules } from './policy.js'
+import { findPreviousStage, type NextStage, nextStagesOf } from './previous-stage.js'
 import { resolveSchedule } from './schedule.js'
 
 export interface RunSetup {
@@ -35,6 +37,9 @@ export interface RunSetup {
   datasetFolder: string
   caseFolder: string
   referenceFolder: string
+  /** In a cascade: folder of the previous stage's segmentations. */
+  previousStage: string | null
+  nextStages: NextStage[]
   trainerConfig: TrainerConfig
   exportPlan: ExportPlan
   mirrorAxes: number[]
@@ -57,12 +62,24 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
   const dataset = await readDatasetJson(path.join(datasetFolder, 'dataset.json'))
   const plans = await readPlans(plansFile ?? path.join(datasetFolder, `${options.plans}.json`))
   const configuration = resolveConfiguration(plans, options.configuration)
-  refuseUnsupported(configuration, options)
 
   const caseFolder = path.join(datasetFolder, configuration.data_identifier)
   const caseIds = await listPreprocessedCases(caseFolder)
   const splits = await readOrWriteSplits(datasetFolder, caseIds)
   const { train: training, val: validation } = casesOfFold(splits, caseIds, options.fold)
+
+  const previousStage = configuration.previous_stage
+    ? findPreviousStage({
+        given: options.previousStage,
+        folders,
+        dataset: name.name,
+        plans,
+        configuration: options.configuration,
+        previous: configuration.previous_stage,
+        caseIds: [...new Set([...training, ...validation])].sort(compareCodePoints),
+        splits,
+      })
+    : null
 
   const trainerConfig = resolveTrainerConfig(configuration, dataset, options)
   const resolved: TrainOptions = {
@@ -71,6 +88,7 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
     threads: trainerConfig.threads,
     folders: { preprocessed: folders.preprocessed },
     ...(options.pretrained === undefined ? {} : { pretrained: path.resolve(options.pretrained) }),
+    ...(previousStage === null ? {} : { previousStage }),
   }
   const rules = policyRules(options, dataset.targets)
   const axes = mirrorAxes(configuration.patch_size, options.augmentation.preset)
@@ -86,6 +104,8 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
     datasetFolder,
     caseFolder,
     referenceFolder: path.join(datasetFolder, 'gt_segmentations'),
+    previousStage,
+    nextStages: nextStagesOf(plans, options.configuration),
     trainerConfig,
     exportPlan: exportPlan(plans, configuration, dataset),
     mirrorAxes: axes,
@@ -146,14 +166,6 @@ export async function listPreprocessedCases(folder: string): Promise<string[]> {
   const all = new Set(stems)
   const isSegmentation = (stem: string) => stem.endsWith('_seg') && all.has(stem.slice(0, -'_seg'.length))
   return [...all].filter((stem) => !isSegmentation(stem)).sort((a, b) => (a < b ? -1 : 1))
-}
-
-function refuseUnsupported(configuration: Configuration, options: TrainOptions): void {
-  if (configuration.previous_stage === undefined) return
-  throw new VoxgradError(
-    'ERR_CONFIG',
-    `plans: ${options.configuration} is a cascade on ${configuration.previous_stage}, which is not trained yet; use 3d_fullres`,
-  )
 }
 
 /**

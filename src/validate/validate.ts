@@ -5,8 +5,9 @@ import type { Target } from '../dataset/dataset-json.js'
 import { geometryOfProperties } from '../dataset/file-image.js'
 import { readSegmentation } from '../dataset/image.js'
 import { VoxgradError } from '../errors.js'
-import { writeFileAtomically } from '../files.js'
+import { makeFolder, writeFileAtomically } from '../files.js'
 import type { ExportedSegmentation, NativeTrainer, PredictionJob } from '../native/binding.js'
+import { native } from '../native/load.js'
 import { type ExportFormat, exportCase } from '../preprocess/export-case.js'
 import { caseMetrics, type LabelMetrics } from './metrics.js'
 import { type CaseResult, type Summary, summarize, summaryText } from './summary.js'
@@ -19,6 +20,12 @@ export interface CaseValidation extends ExportFormat {
   outputFolder: string
   targets: Target[]
   ignoreLabel: number | undefined
+  /** In a cascade: folder of the previous stage's segmentations. */
+  previousStage: string | null
+  /** What the next stages of a cascade train on: their spacing, and the file of a case. */
+  nextStages: { spacing: number[]; file(caseId: string): string }[]
+  /** The plans' patch size. */
+  patchSize: number[]
   window: PredictionJob
 }
 
@@ -45,6 +52,12 @@ export async function validateCases(
     const pickle = path.join(job.dataFolder, `${caseId}.pkl`)
     const stem = path.join(job.outputFolder, caseId)
     const segmentation = await exportCase(stem, { ...prediction, geometry }, job, pickle)
+    for (const { spacing: nextSpacing, file } of job.nextStages) {
+      const { exportPlan, patchSize } = job
+      const { logits, properties } = prediction
+      await makeFolder(path.dirname(file(caseId)))
+      await native().exportNextStage({ ...exportPlan, logits, properties, nextSpacing, patchSize, file: file(caseId) })
+    }
     const result = await compare(job, caseId, segmentation)
     results.push(result)
     hooks.onCase(caseId, result.metrics)
@@ -53,7 +66,7 @@ export async function validateCases(
   try {
     for (const caseId of job.caseIds) {
       const prediction = await hooks.predict(caseId, () =>
-        trainer.predictCase({ ...job.window, folder: job.dataFolder, caseId }),
+        trainer.predictCase({ ...job.window, folder: job.dataFolder, caseId, previousStage: job.previousStage }),
       )
       await exporting
       exporting = finishCase(caseId, prediction)

@@ -18,6 +18,7 @@ describe('voxgrad_check', () => {
       if (device === 'pretend') {
         for (const what of [
           "DA5's augmentation",
+          'a cascade with sparse regions',
           'default augmentation',
           'ResidualEncoderUNet with dropout and AdamW',
         ]) {

@@ -19,6 +19,8 @@ export interface NetworkShape {
   deepSupervisionWeights: number[]
   /** In place of a softmax over labels 0, 1, 2, ... without an ignore label. */
   labels?: Partial<LabelsConfig>
+  /** Of the input channels: a cascade's one-hot labels. */
+  previousStageLabels?: number
   optimizer?: Partial<OptimizerConfig>
 }
 
@@ -46,6 +48,7 @@ export function trainerConfig(shape: NetworkShape): TrainerConfig {
     patchSize: shape.patchSize,
     initialPatchSize: shape.patchSize.map((extent) => Math.ceil(extent * 1.5)),
     oversampleForeground: 0.33,
+    previousStageLabels: shape.previousStageLabels ?? 0,
     network: {
       architecture: shape.architecture ?? 'PlainConvUNet',
       dimensions: shape.patchSize.length,
@@ -81,7 +84,7 @@ export function trainerConfig(shape: NetworkShape): TrainerConfig {
     augmentation: {
       ...defaultConfig,
       mirrorAxes: shape.patchSize.map((_, axis) => axis),
-      maskImage: Array(shape.inputChannels).fill(false),
+      maskImage: Array(shape.inputChannels - (shape.previousStageLabels ?? 0)).fill(false),
     },
   }
 }

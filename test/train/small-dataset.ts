@@ -93,13 +93,13 @@ export function smallRun({ folders }: SmallDataset, changes: Partial<TrainInput>
 
 /**
  * Adds nnUNetPlansLeast to a preprocessed dataset: about the smallest network that plans allow, for runs in which training
- * itself is not the point.
+ * itself is not the point. It also has a cascade: 3d_lowres at half the resolution, and 3d_cascade_fullres.
  */
 export function writeLeastPlans({ folders }: SmallDataset): void {
   const file = (name: string) => path.join(folders.preprocessed, 'Dataset009_Boxes', `${name}.json`)
   const plans = JSON.parse(readFileSync(file('nnUNetPlansTiny'), 'utf8')) as {
     plans_name: string
-    configurations: Record<string, { patch_size: number[]; architecture: { arch_kwargs: object } }>
+    configurations: Record<string, { patch_size: number[]; spacing: number[]; architecture: { arch_kwargs: object } }>
   }
   const kept = plans.configurations['3d_fullres'] as (typeof plans.configurations)[string]
   const pair = <Value>(value: Value) => [value, value]
@@ -122,6 +122,14 @@ export function writeLeastPlans({ folders }: SmallDataset): void {
       },
     },
   }
-  const changed = { ...plans, plans_name: 'nnUNetPlansLeast', configurations: { '3d_fullres': least } }
+  const lowres = {
+    ...least,
+    data_identifier: 'nnUNetPlansLeast_3d_lowres',
+    spacing: kept.spacing.map((extent) => 2 * extent),
+    next_stage: '3d_cascade_fullres',
+  }
+  const cascade = { inherits_from: '3d_fullres', previous_stage: '3d_lowres' }
+  const configurations = { '3d_fullres': least, '3d_lowres': lowres, '3d_cascade_fullres': cascade }
+  const changed = { ...plans, plans_name: 'nnUNetPlansLeast', configurations }
   writeFileSync(file('nnUNetPlansLeast'), JSON.stringify(changed))
 }
