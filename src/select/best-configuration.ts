@@ -11,7 +11,7 @@ import { visibleNames } from '../dataset/raw.js'
 import { type ReaderName, supportedReader } from '../dataset/readers.js'
 import { VoxgradError } from '../errors.js'
 import { makeFolder, writeFileAtomically } from '../files.js'
-import { type Plans, readPlans } from '../plan/plans.js'
+import { type Plans, readPlans, resolveConfiguration } from '../plan/plans.js'
 import { evaluateFiles, matchFiles } from '../validate/evaluate.js'
 import { PythonFloat, pythonJson, type Summary, summaryText } from '../validate/summary.js'
 import { commonCases, type EnsembleCase, ensembleCases, npzFilesOf } from './ensemble.js'
@@ -30,6 +30,8 @@ export interface TrainedModel {
   configuration: string
   /** Absolute. */
   folder: string
+  /** Of a cascade: the configuration whose segmentations it starts from. */
+  previousStage: string | undefined
 }
 
 /** A model or an ensemble, cross-validated. */
@@ -155,7 +157,8 @@ async function plannedModels(
         .filter((plans) => plansByName.get(plans)?.configurations[configuration] !== undefined)
         .map((plans) => {
           const folder = path.join(results, `${trainer}__${plans}__${configuration}`)
-          return { trainer, plans, configuration, folder }
+          const { previous_stage: previousStage } = resolveConfiguration(plansByName.get(plans) as Plans, configuration)
+          return { trainer, plans, configuration, folder, previousStage }
         }),
     ),
   )

@@ -1,4 +1,5 @@
 // The commands that segment new images with what cross-validation found best: inference_instructions.txt.
+import path from 'node:path'
 import type { Fold } from '../config/schema.js'
 import type { TrainedModel } from './best-configuration.js'
 
@@ -10,9 +11,14 @@ export function instructionsFor(
 ): string {
   const isEnsemble = models.length > 1
   const outputs = models.map((_, i) => (isEnsemble ? `OUTPUT_FOLDER_MODEL_${i + 1}` : 'OUTPUT_FOLDER'))
-  const predictions = models.map(({ folder }, i) => {
-    const saving = isEnsemble ? ' --save-probabilities' : ''
-    return `voxgrad predict -i INPUT_FOLDER -o ${outputs[i]} --run ${folder} --folds ${folds.join(',')}${saving}`
+  const predict = (output: string | undefined, folder: string) =>
+    `voxgrad predict -i INPUT_FOLDER -o ${output} --run ${folder} --folds ${folds.join(',')}`
+  const saving = isEnsemble ? ' --save-probabilities' : ''
+  const predictions = models.flatMap(({ folder, trainer, plans, previousStage }, i) => {
+    if (previousStage === undefined) return [predict(outputs[i], folder) + saving]
+    const earlier = `${outputs[i]}_PREVIOUS_STAGE`
+    const earlierModel = path.join(path.dirname(folder), `${trainer}__${plans}__${previousStage}`)
+    return [predict(earlier, earlierModel), `${predict(outputs[i], folder)} --previous-stage ${earlier}${saving}`]
   })
   const lines = [
     isEnsemble

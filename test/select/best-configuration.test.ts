@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { bestConfiguration } from '../../src/select/best-configuration.js'
 import { ensemble } from '../../src/select/ensemble.js'
+import { instructionsFor } from '../../src/select/instructions.js'
 import { readPostprocessing } from '../../src/select/postprocessing.js'
 
 let root: string
@@ -59,6 +60,21 @@ describe('best-configuration', () => {
     const alone = bestConfiguration({ ...compared, ensembles: false })
     await expect(alone).rejects.toThrow(/^2 of 4 folds/)
   })
+})
+
+test('the commands for a cascade predict its previous stage first', () => {
+  const common = { trainer: 'voxgrad', plans: 'P' }
+  const low = { ...common, configuration: '3d_lowres', folder: '/r/voxgrad__P__3d_lowres', previousStage: undefined }
+  const cascade = { ...low, folder: '/r/voxgrad__P__3d_cascade_fullres', previousStage: '3d_lowres' }
+  const commands = instructionsFor([cascade], [0, 1], '/p.json').split('\n')
+  expect(commands.filter((line) => line.startsWith('voxgrad'))).toEqual([
+    'voxgrad predict -i INPUT_FOLDER -o OUTPUT_FOLDER_PREVIOUS_STAGE --run /r/voxgrad__P__3d_lowres --folds 0,1',
+    'voxgrad predict -i INPUT_FOLDER -o OUTPUT_FOLDER --run /r/voxgrad__P__3d_cascade_fullres --folds 0,1 --previous-stage OUTPUT_FOLDER_PREVIOUS_STAGE',
+    'voxgrad postprocess -i OUTPUT_FOLDER -o OUTPUT_FOLDER_PP --steps /p.json',
+  ])
+  const both = instructionsFor([low, cascade], [0], '/p.json')
+  expect(both).toContain('voxgrad ensemble -i OUTPUT_FOLDER_MODEL_1 OUTPUT_FOLDER_MODEL_2 -o OUTPUT_FOLDER\n')
+  expect(both.match(/--save-probabilities/g)).toHaveLength(2)
 })
 
 describe('ensemble', () => {
