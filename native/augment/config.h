@@ -20,7 +20,9 @@ struct AugmentationConfig {
   double rotationAxisProbability = 1;  // each angle of a rotated sample is kept with it, else 0
   double scalingProbability = 0;
   Range scalingRange{};
-  bool scalingPerAxis = false;        // a factor of its own for each axis
+  bool scalingPerAxis = false;  // a factor of its own for each axis
+  bool nearestImage = false;    // rotation and scaling take the nearest voxel in place of interpolating
+  bool nearestLabels = false;
   double quarterTurnProbability = 0;  // this one and the next act on axes of equal extent
   double transposeProbability = 0;
   double noiseProbability = 0;
@@ -84,6 +86,8 @@ struct AugmentationConfig {
     visit("scalingProbability", &Config::scalingProbability);
     visit("scalingRange", &Config::scalingRange);
     visit("scalingPerAxis", &Config::scalingPerAxis);
+    visit("nearestImage", &Config::nearestImage);
+    visit("nearestLabels", &Config::nearestLabels);
     visit("quarterTurnProbability", &Config::quarterTurnProbability);
     visit("transposeProbability", &Config::transposeProbability);
     visit("noiseProbability", &Config::noiseProbability);

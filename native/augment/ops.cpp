@@ -125,10 +125,13 @@ Pair whole_chain(const at::Tensor& image, const at::Tensor& segmentation, at::Ar
 }
 
 Pair spatial_op(const at::Tensor& image, const at::Tensor& segmentation, bool identity, bool dummy2d,
-                at::ArrayRef<double> angles, at::ArrayRef<double> scales, at::IntArrayRef patch_size) {
+                at::ArrayRef<double> angles, at::ArrayRef<double> scales, at::IntArrayRef patch_size,
+                bool nearest_image, bool nearest_labels) {
   SpatialParameters parameters;
   parameters.identity = identity;
   parameters.dummy2d = dummy2d;
+  parameters.nearest_image = nearest_image;
+  parameters.nearest_labels = nearest_labels;
   std::copy_n(angles.begin(), std::min<size_t>(3, angles.size()), parameters.angles.begin());
   std::copy_n(scales.begin(), std::min<size_t>(3, scales.size()), parameters.scales.begin());
   parameters.matrix = spatial_matrix(parameters.angles, parameters.scales, dummy2d || segmentation.dim() == 2);

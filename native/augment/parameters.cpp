@@ -122,6 +122,8 @@ std::array<double, 9> spatial_matrix(const std::array<double, 3>& angles, const 
 SpatialParameters draw_spatial(const AugmentationConfig& config, int64_t dimensions, const Address& address) {
   SpatialParameters parameters;
   parameters.dummy2d = config.dummy2d;
+  parameters.nearest_image = config.nearestImage;
+  parameters.nearest_labels = config.nearestLabels;
   if (!config.enabled) return parameters;
   const bool in_plane = dimensions == 2 || config.dummy2d;
   Draw draw(address, Purpose::kSpatial);

@@ -16,7 +16,9 @@ namespace voxgrad::augment {
 /// Rotation and scaling about the patch's center, in axis order (z, y, x).
 struct SpatialParameters {
   bool identity = true;  // neither rotated nor scaled: the center crop
-  bool dummy2d = false;  // see AugmentationConfig
+  bool dummy2d = false;  // see AugmentationConfig, also for the next two
+  bool nearest_image = false;
+  bool nearest_labels = false;
   std::array<double, 3> angles{};
   std::array<double, 3> scales{1, 1, 1};
   /// Output offset to input offset, row-major. In the plane (2D and dummy 2D) row and column 0 are those of the

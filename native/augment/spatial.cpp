@@ -63,8 +63,8 @@ Sample apply_spatial(const at::Tensor& image, const at::Tensor& segmentation, co
     labels = labels.unsqueeze(1);
   }
   const int64_t depth = folded || axes == 2 ? 1 : patch_size[0];
-  auto [warped_image, warped_labels] =
-      warp(volumes(images), volumes(labels), parameters.matrix, {depth, height, width});
+  auto [warped_image, warped_labels] = warp(volumes(images), volumes(labels), parameters.matrix, {depth, height, width},
+                                            parameters.nearest_image, parameters.nearest_labels);
 
   std::vector<int64_t> shape = segmentation.sizes().vec();
   std::copy(patch_size.begin() + (folded ? 1 : 0), patch_size.end(), shape.begin() + (folded ? 1 : 0));

@@ -15,10 +15,10 @@ struct Sample {
 };
 
 /// Image: linear interpolation, 0 outside. Segmentation: the label with the most interpolated weight, -1 outside; where
-/// weights tie in float16, the nearest voxel's label if it is among them, else the smallest. Both lie on one device,
-/// and nothing is read from it. The inputs stay as they are; the outputs may be views of them. Method:
-/// batchgeneratorsv2's SpatialTransform. patch_size: as many extents as the segmentation has axes. Throws
-/// Failure(ERR_CONFIG) where shapes do not fit.
+/// weights tie in float16, the nearest voxel's label if it is among them, else the smallest. With nearest_image or
+/// nearest_labels: the nearest voxel's value. Both lie on one device, and nothing is read from it. The inputs stay as
+/// they are; the outputs may be views of them. Method: batchgeneratorsv2's SpatialTransform. patch_size: as many
+/// extents as the segmentation has axes. Throws Failure(ERR_CONFIG) where shapes do not fit.
 Sample apply_spatial(const at::Tensor& image, const at::Tensor& segmentation, const SpatialParameters& parameters,
                      at::IntArrayRef patch_size);
 

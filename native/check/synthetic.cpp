@@ -54,6 +54,7 @@ TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> p
   config.patchSize = patch_size;
   for (int64_t extent : patch_size) config.initialPatchSize.push_back(extent * 3 / 2);
   config.oversampleForeground = 0.33;
+  config.foregroundByProbability = false;
   config.previousStageLabels = 0;
   config.network = {"PlainConvUNet", dimensions, 1, 3, features, {}, {}, {}, {}, true, false, 0, 1e-5, 0.01};
   for (size_t stage = 0; stage < stages; ++stage) {

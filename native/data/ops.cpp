@@ -38,10 +38,14 @@ std::tuple<at::Tensor, at::Tensor> crop_op(const at::Tensor& image, const at::Te
   return crop(source, to_extents(start), to_extents(extent));
 }
 
-at::Tensor forced_samples(int64_t batch_size, double share) {
-  int64_t count = 0;
-  for (int64_t sample = 0; sample < batch_size; ++sample) count += is_foreground_forced(sample, batch_size, share);
-  return at::scalar_tensor(count, at::kLong);
+at::Tensor forced_samples(int64_t batch_size, double share, bool by_probability, int64_t seed, int64_t step) {
+  at::Tensor forced = at::empty({batch_size}, at::kByte);
+  for (int64_t sample = 0; sample < batch_size; ++sample) {
+    Draw draw({static_cast<uint64_t>(seed), static_cast<uint64_t>(step), static_cast<uint32_t>(sample)},
+              Purpose::kTrainingPatch);
+    forced.data_ptr<uint8_t>()[sample] = draw_foreground_forced(sample, batch_size, share, by_probability, draw);
+  }
+  return forced;
 }
 }  // namespace
 

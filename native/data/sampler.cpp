@@ -9,6 +9,10 @@ bool is_foreground_forced(int64_t sample, int64_t batch_size, double share) {
   return sample >= static_cast<int64_t>(std::nearbyint(static_cast<double>(batch_size) * (1.0 - share)));
 }
 
+bool draw_foreground_forced(int64_t sample, int64_t batch_size, double share, bool by_probability, Draw& draw) {
+  return by_probability ? draw.chance(share) : is_foreground_forced(sample, batch_size, share);
+}
+
 Extents draw_box_start(const Case& source, const Extents& load, const Extents& patch, bool force_foreground,
                        Draw& draw) {
   Extents lowest, highest;

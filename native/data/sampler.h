@@ -1,5 +1,6 @@
 // Which case and which box a sample of a batch is cut from, and the cut itself.
-// Source: nnunetv2/training/dataloading/data_loader.py (get_bbox, determine_shapes, _oversample_last_XX_percent).
+// Source: nnunetv2/training/dataloading/data_loader.py (get_bbox, determine_shapes, _oversample_last_XX_percent,
+// _probabilistic_oversampling).
 #pragma once
 #include <array>
 #include <vector>
@@ -14,6 +15,10 @@ using Extents = std::array<int64_t, 3>;  // (z, y, x); a 2D patch has extent 1 o
 /// Position rule: the last third of a batch is forced to show foreground. Sample j is forced iff
 /// j >= round(batch_size * (1 - share)), half to even: none of 1, one of 2 to 4, two of 5 to 7, ...
 bool is_foreground_forced(int64_t sample, int64_t batch_size, double share);
+
+/// Whether a sample is forced to show foreground: each with probability `share`, or by the position rule, which draws
+/// nothing.
+bool draw_foreground_forced(int64_t sample, int64_t batch_size, double share, bool by_probability, Draw& draw);
 
 /// Start of a box of extent `load` in a case, so that a patch of extent `patch` can be cut from its middle after a
 /// rotation. The box may reach beyond the case on either side. A forced box shows a random voxel of a random class, any

@@ -39,7 +39,8 @@ Batch BatchMaker::training_batch(const std::vector<Case>& cases, uint64_t step) 
     samples.push_back(address);
     Draw case_draw(address, Purpose::kTrainingCase), patch_draw(address, Purpose::kTrainingPatch);
     const Case& source = cases[static_cast<size_t>(case_draw.below(static_cast<int64_t>(cases.size())))];
-    const bool forced = is_foreground_forced(index, config_.batchSize, config_.oversampleForeground);
+    const bool forced = draw_foreground_forced(index, config_.batchSize, config_.oversampleForeground,
+                                               config_.foregroundByProbability, patch_draw);
     Extents start = draw_box_start(source, initial_patch_, patch_, forced, patch_draw);
 
     const auto spatial = augment::draw_spatial(config_.augmentation, config_.network.dimensions, address);
@@ -72,7 +73,8 @@ Batch BatchMaker::validation_batch(const std::vector<Case>& cases, uint64_t step
     samples.push_back(address);
     Draw case_draw(address, Purpose::kValidationCase), patch_draw(address, Purpose::kValidationPatch);
     const Case& source = cases[static_cast<size_t>(case_draw.below(static_cast<int64_t>(cases.size())))];
-    const bool forced = is_foreground_forced(index, config_.batchSize, config_.oversampleForeground);
+    const bool forced = draw_foreground_forced(index, config_.batchSize, config_.oversampleForeground,
+                                               config_.foregroundByProbability, patch_draw);
     const Extents start = draw_box_start(source, patch_, patch_, forced, patch_draw);
     auto [image, segmentation] = crop(source, start, patch_);
     image = with_previous(image, crop_previous(source, start, patch_));

@@ -118,7 +118,8 @@ struct TrainerConfig {
   std::vector<int64_t> patchSize;
   std::vector<int64_t> initialPatchSize;
   double oversampleForeground;
-  int64_t previousStageLabels;  // a cascade's one-hot channels behind the image's own; 0 without a cascade
+  bool foregroundByProbability;  // of each sample, in place of a share of the batch
+  int64_t previousStageLabels;   // a cascade's one-hot channels behind the image's own; 0 without a cascade
   NetworkConfig network;
   LabelsConfig labels;
   LossConfig loss;
@@ -136,6 +137,7 @@ struct TrainerConfig {
     visit("patchSize", &TrainerConfig::patchSize);
     visit("initialPatchSize", &TrainerConfig::initialPatchSize);
     visit("oversampleForeground", &TrainerConfig::oversampleForeground);
+    visit("foregroundByProbability", &TrainerConfig::foregroundByProbability);
     visit("previousStageLabels", &TrainerConfig::previousStageLabels);
     visit("network", &TrainerConfig::network);
     visit("labels", &TrainerConfig::labels);

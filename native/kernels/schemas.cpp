@@ -5,9 +5,13 @@ TORCH_LIBRARY(voxgrad, m) {
   // Ops with a kernel of their own (kernels/ops.h).
 
   // Image (c, z, y, x) and labels (n, z, y, x) resampled on a grid of output extents; matrix: output to input offsets.
-  m.def("warp(Tensor image, Tensor labels, float[] matrix, int[] output) -> (Tensor, Tensor)");
+  m.def(
+      "warp(Tensor image, Tensor labels, float[] matrix, int[] output, bool nearest_image, bool nearest_labels) -> "
+      "(Tensor, Tensor)");
   // The same, composed of ATen's ops on any device.
-  m.def("warp_composed(Tensor image, Tensor labels, float[] matrix, int[] output) -> (Tensor, Tensor)");
+  m.def(
+      "warp_composed(Tensor image, Tensor labels, float[] matrix, int[] output, bool nearest_image, "
+      "bool nearest_labels) -> (Tensor, Tensor)");
   // Adds standard_deviation times the normal field of a stream: key (2 words), purpose << 16 | sample, step (2 words).
   m.def("add_normal_field_(Tensor(a!) values, float standard_deviation, int[] words) -> ()");
   // The same, composed of ATen's ops on any device.
@@ -27,7 +31,7 @@ TORCH_LIBRARY(voxgrad, m) {
   // Rotates and scales about the center, one angle and one scale per axis, or only crops (identity).
   m.def(
       "spatial(Tensor image, Tensor segmentation, bool identity, bool dummy2d, float[] angles, float[] scales, "
-      "int[] patch_size) -> (Tensor, Tensor)");
+      "int[] patch_size, bool nearest_image, bool nearest_labels) -> (Tensor, Tensor)");
   // Adds the normal field at an address.
   m.def("gaussian_noise_(Tensor(a!) image, float standard_deviation, int seed, int step, int sample) -> Tensor(a!)");
   // Blurs one channel; one sigma per spatial axis.
@@ -91,8 +95,8 @@ TORCH_LIBRARY(voxgrad, m) {
       "Tensor");
   // Image (c, z, y, x) and segmentation (z, y, x) cut at a start that may lie outside; padded with 0 and -1.
   m.def("crop(Tensor image, Tensor segmentation, int[] start, int[] extent) -> (Tensor, Tensor)");
-  // How many samples of a batch are forced to show foreground.
-  m.def("forced_samples(int batch_size, float share) -> Tensor");
+  // 1 for the samples of a batch that are forced to show foreground.
+  m.def("forced_samples(int batch_size, float share, bool by_probability, int seed, int step) -> Tensor");
 
   // Losses and counts (engine/loss.h, engine/targets.h). outputs: the labels of each output, each list ended by -1;
   // ignore_label -1: none.

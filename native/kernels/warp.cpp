@@ -26,7 +26,7 @@ at::Tensor empty_output(const at::Tensor& input, at::IntArrayRef output) {
 }
 
 Outputs warp_cpu(const at::Tensor& image_in, const at::Tensor& labels_in, at::ArrayRef<double> matrix,
-                 at::IntArrayRef output) {
+                 at::IntArrayRef output, bool nearest_image, bool nearest_labels) {
   const at::Tensor image = image_in.contiguous(), labels = labels_in.contiguous();
   const WarpGeometry geometry = geometry_of(image, matrix, output);
   const at::Tensor image_out = empty_output(image, output), labels_out = empty_output(labels, output);
@@ -45,10 +45,14 @@ Outputs warp_cpu(const at::Tensor& image_in, const at::Tensor& labels_in, at::Ar
           const Corners corners = corners_of(local, z, y, x);
           const int64_t i = row * local.output[2] + x;
           for (int64_t c = 0; c < channels; ++c) {
-            target[c * volume + i] = interpolate(corners, source + c * input_volume);
+            const float* channel = source + c * input_volume;
+            target[c * volume + i] =
+                nearest_image ? nearest_value(corners, channel, 0.f) : interpolate(corners, channel);
           }
           for (int64_t c = 0; c < label_channels; ++c) {
-            label_target[c * volume + i] = warp_label(corners, label_source + c * input_volume);
+            const scalar_t* channel = label_source + c * input_volume;
+            label_target[c * volume + i] = nearest_labels ? nearest_value(corners, channel, static_cast<scalar_t>(-1))
+                                                          : warp_label(corners, channel);
           }
         }
       }
@@ -58,11 +62,10 @@ Outputs warp_cpu(const at::Tensor& image_in, const at::Tensor& labels_in, at::Ar
 }
 
 Outputs warp_composed(const at::Tensor& image, const at::Tensor& labels, at::ArrayRef<double> matrix,
-                      at::IntArrayRef output) {
+                      at::IntArrayRef output, bool nearest_image, bool nearest_labels) {
   const WarpGeometry geometry = geometry_of(image, matrix, output);
   const auto options = image.options();
-  std::array<at::Tensor, 3> from_center, low, fraction;
-  std::vector<at::Tensor> rounds_up;
+  std::array<at::Tensor, 3> from_center, low, fraction, rounds_up;
   for (int axis = 0; axis < 3; ++axis) {
     std::array<int64_t, 3> shape{1, 1, 1};
     shape[axis] = output[axis];
@@ -73,53 +76,73 @@ Outputs warp_composed(const at::Tensor& image, const at::Tensor& labels, at::Arr
     const at::Tensor position = (from_center[0] * row[0] + from_center[1] * row[1] + from_center[2] * row[2])
                                     .add_(0.5 * (geometry.input[axis] - 1));
     const at::Tensor base = position.floor();
-    rounds_up.push_back(position.round() != base);
+    rounds_up[axis] = position.round().ne(base).to(at::kLong);
     fraction[axis] = position - base;
     low[axis] = base.to(at::kLong);
   }
+  // Where voxels lie in memory, and whether they lie outside of the volume; both flattened.
+  const auto locate = [&](const std::array<at::Tensor, 3>& index) {
+    at::Tensor offset = at::zeros({}, low[0].options()), outside = at::zeros({}, options.dtype(at::kBool));
+    for (int axis = 0; axis < 3; ++axis) {
+      const at::Tensor clamped = index[axis].clamp(0, geometry.input[axis] - 1);
+      offset = offset * geometry.input[axis] + clamped;
+      outside = outside.logical_or(index[axis].ne(clamped));
+    }
+    return std::pair{offset.flatten(), outside.flatten()};
+  };
   const at::Tensor flat_image = image.reshape({image.size(0), -1}), flat_labels = labels.reshape({labels.size(0), -1});
-  at::Tensor image_out = at::zeros({image.size(0), output[0] * output[1] * output[2]}, options);
+  const auto image_at = [&](const at::Tensor& offset, const at::Tensor& outside) {
+    return flat_image.index_select(1, offset).masked_fill_(outside, 0);
+  };
+  const auto labels_at = [&](const at::Tensor& offset, const at::Tensor& outside) {
+    return flat_labels.index_select(1, offset).masked_fill_(outside, -1);
+  };
+
+  const auto [nearest_offset, nearest_outside] =
+      locate({low[0] + rounds_up[0], low[1] + rounds_up[1], low[2] + rounds_up[2]});
+  at::Tensor image_out = image_at(nearest_offset, nearest_outside);
+  if (!nearest_image) image_out.zero_();
+  at::Tensor labels_out = labels_at(nearest_offset, nearest_outside);
   std::vector<at::Tensor> corner_weights, corner_labels;
   for (int corner = 0; corner < 8; ++corner) {
-    at::Tensor offset, inside, weight;
+    std::array<at::Tensor, 3> index;
+    at::Tensor weight;
     for (int axis = 0; axis < 3; ++axis) {
       const bool up = corner >> (2 - axis) & 1;
-      const at::Tensor index = low[axis] + (up ? 1 : 0);
-      const at::Tensor clamped = index.clamp(0, geometry.input[axis] - 1);
+      index[axis] = low[axis] + (up ? 1 : 0);
       const at::Tensor factor = up ? fraction[axis] : 1 - fraction[axis];
-      offset = axis == 0 ? clamped : offset * geometry.input[axis] + clamped;
-      inside = axis == 0 ? index.eq(clamped) : inside.logical_and(index.eq(clamped));
       weight = axis == 0 ? factor : weight * factor;
     }
-    offset = offset.flatten();
-    inside = inside.flatten();
     weight = weight.flatten();
-    image_out.addcmul_(flat_image.index_select(1, offset), weight * inside);
-    corner_labels.push_back(flat_labels.index_select(1, offset).masked_fill_(inside.logical_not(), -1));
+    const auto [offset, outside] = locate(index);
+    if (!nearest_image) image_out.addcmul_(image_at(offset, outside), weight);
+    corner_labels.push_back(labels_at(offset, outside));
     corner_weights.push_back(weight);
   }
-  const at::Tensor label = at::stack(corner_labels);  // (8, n, voxels)
-  at::Tensor score = at::zeros(label.sizes(), options);
-  for (int corner = 0; corner < 8; ++corner) {
-    score.addcmul_(label.eq(corner_labels[corner]).to(at::kFloat), corner_weights[corner]);
+  if (!nearest_labels) {
+    const at::Tensor label = at::stack(corner_labels);  // (8, n, voxels)
+    at::Tensor score = at::zeros(label.sizes(), options);
+    for (int corner = 0; corner < 8; ++corner) {
+      score.addcmul_(label.eq(corner_labels[corner]).to(at::kFloat), corner_weights[corner]);
+    }
+    score = score.mul_(1000).to(at::kHalf).to(at::kFloat);
+    const at::Tensor best = score.amax(0, true);
+    const at::Tensor tied = score.eq(best);
+    const at::Tensor largest = label.amax(0, true);
+    const at::Tensor smallest_winner = at::where(tied, label, largest).amin(0);
+    const at::Tensor nearest =
+        (rounds_up[0] * 4 + rounds_up[1] * 2 + rounds_up[2]).flatten().expand_as(label[0]).unsqueeze(0);
+    labels_out = at::where(tied.gather(0, nearest)[0], labels_out, smallest_winner);
   }
-  score = score.mul_(1000).to(at::kHalf).to(at::kFloat);
-  const at::Tensor best = score.amax(0, true);
-  const at::Tensor tied = score.eq(best);
-  const at::Tensor largest = label.amax(0, true);
-  const at::Tensor smallest_winner = at::where(tied, label, largest).amin(0);
-  const at::Tensor nearest =
-      (rounds_up[0] * 4 + rounds_up[1] * 2 + rounds_up[2]).flatten().expand_as(label[0]).unsqueeze(0);
-  const at::Tensor nearest_wins = tied.gather(0, nearest)[0];
-  const at::Tensor labels_out = at::where(nearest_wins, label.gather(0, nearest)[0], smallest_winner);
   return {image_out.view({image.size(0), output[0], output[1], output[2]}),
           labels_out.view({labels.size(0), output[0], output[1], output[2]})};
 }
 }  // namespace
 
-Outputs warp(const at::Tensor& image, const at::Tensor& labels, at::ArrayRef<double> matrix, at::IntArrayRef output) {
+Outputs warp(const at::Tensor& image, const at::Tensor& labels, at::ArrayRef<double> matrix, at::IntArrayRef output,
+             bool nearest_image, bool nearest_labels) {
   static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("voxgrad::warp", "").typed<decltype(warp)>();
-  return op.call(image, labels, matrix, output);
+  return op.call(image, labels, matrix, output, nearest_image, nearest_labels);
 }
 
 TORCH_LIBRARY_IMPL(voxgrad, CPU, m) { m.impl("warp", warp_cpu); }

@@ -67,6 +67,13 @@ VOXGRAD_HOST_DEVICE inline float interpolate(const Corners& corners, const float
   return sum;
 }
 
+/// The nearest voxel's value, or `outside` where there is none.
+template <class Value>
+VOXGRAD_HOST_DEVICE inline Value nearest_value(const Corners& corners, const Value* values, Value outside) {
+  const int64_t offset = corners.offset[corners.nearest];
+  return offset >= 0 ? values[offset] : outside;
+}
+
 /// Rounds a normal, non-negative number to float16's 11 significant bits, half to even.
 VOXGRAD_HOST_DEVICE inline float round_to_half_precision(float value) {
   uint32_t bits;

@@ -14,6 +14,8 @@ const standard: AugmentationNumbers = {
   scalingProbability: 0.2,
   scalingRange: [0.7, 1.4],
   scalingPerAxis: false,
+  nearestImage: false,
+  nearestLabels: false,
   quarterTurnProbability: 0,
   transposeProbability: 0,
   noiseProbability: 0.1,
@@ -98,8 +100,21 @@ const da5: AugmentationNumbers = {
 }
 
 /** The numbers of each preset; with none they are not used. */
-export const augmentationPresets = { default: standard, none: standard, 'no-mirroring': standard, da5 } as const
+export const augmentationPresets = {
+  default: standard,
+  none: standard,
+  'no-mirroring': standard,
+  'only-mirror-01': standard,
+  da5,
+} as const
 export type AugmentationPreset = keyof typeof augmentationPresets
+
+/** The spatial axes that training mirrors and prediction averages over, of a patch with so many. */
+export function mirrorAxesOf(preset: AugmentationPreset, dimensions: number): number[] {
+  if (preset === 'none' || preset === 'no-mirroring') return []
+  const all = Array.from({ length: dimensions }, (_, axis) => axis)
+  return preset === 'only-mirror-01' ? all.slice(0, -1) : all
+}
 
 /** nnU-Net's smallest zoom for which the patch that is cut must still suffice; it is not the augmentation's own range. */
 export const smallestZoom = (preset: AugmentationPreset): number => (preset === 'da5' ? 0.7 : 0.85)

@@ -4,8 +4,9 @@ import type { DatasetJson } from '../dataset/dataset-json.js'
 import { VoxgradError } from '../errors.js'
 import type { AugmentationConfig, LabelsConfig, LossConfig, NetworkConfig, TrainerConfig } from '../native/binding.js'
 import { type NetworkName, networkName, networkNames } from '../plan/architecture.js'
+import { roundHalfToEven } from '../plan/numpy.js'
 import type { Architecture, Configuration } from '../plan/plans.js'
-import { type AugmentationPreset, smallestDa5Extent, smallestZoom } from './augmentation-presets.js'
+import { mirrorAxesOf, smallestDa5Extent, smallestZoom } from './augmentation-presets.js'
 import { type TrainOptions, trainOptionsSchema } from './schema.js'
 
 /** The part of a plans configuration that training depends on. */
@@ -27,21 +28,21 @@ export interface SpatialRules {
   dummy2d: boolean
   /** Radians. */
   rotationRange: [number, number]
-  mirrorAxes: number[]
 }
 
 /**
- * Rotation range, dummy 2D augmentation and mirror axes that follow from a patch's shape
+ * Rotation range and dummy 2D augmentation that follow from a patch's shape
  * (nnUNetTrainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size).
  * @param patchSize (z, y, x), or (y, x) for a 2D configuration
+ * @param given dummy 2D or not, in place of what the shape says (nnUNetTrainer_noDummy2DDA)
  */
-export function spatialRules(patchSize: readonly number[]): SpatialRules {
+export function spatialRules(patchSize: readonly number[], given?: boolean): SpatialRules {
   const largest = Math.max(...patchSize)
-  const dummy2d = patchSize.length === 3 && largest / (patchSize[0] as number) > 3
+  const dummy2d = given ?? (patchSize.length === 3 && largest / (patchSize[0] as number) > 3)
   let limit = 30
   if (patchSize.length === 2) limit = largest / Math.min(...patchSize) > 1.5 ? 15 : 180
   else if (dummy2d) limit = 180
-  return { dummy2d, rotationRange: [-limit * degrees, limit * degrees], mirrorAxes: patchSize.map((_, axis) => axis) }
+  return { dummy2d, rotationRange: [-limit * degrees, limit * degrees] }
 }
 
 /**
@@ -86,11 +87,6 @@ export function deepSupervisionWeights(outputs: number, isDeep = true): number[]
   return weights.map((weight) => weight / sum)
 }
 
-/** Axes that prediction mirrors over: those that training mirrored. */
-export function mirrorAxes(patchSize: readonly number[], preset: AugmentationPreset): number[] {
-  return preset === 'none' || preset === 'no-mirroring' ? [] : spatialRules(patchSize).mirrorAxes
-}
-
 /**
  * The engine's configuration for one run.
  * @throws VoxgradError ERR_CONFIG where the plans ask for what the engine does not have
@@ -108,6 +104,7 @@ export function resolveTrainerConfig(
     | 'optimizer'
     | 'batchSize'
     | 'oversampleForeground'
+    | 'sampling'
     | 'augmentation'
     | 'loss'
   >,
@@ -137,7 +134,11 @@ export function resolveTrainerConfig(
           smallestZoom(options.augmentation.preset),
         )
       : patchSize,
-    oversampleForeground: options.oversampleForeground,
+    oversampleForeground:
+      options.sampling.foreground === 'matched-probability'
+        ? forcedShare(options.batchSize ?? configuration.batch_size, options.oversampleForeground)
+        : options.oversampleForeground,
+    foregroundByProbability: options.sampling.foreground !== 'share',
     previousStageLabels,
     network,
     labels: resolveLabels(dataset),
@@ -194,26 +195,40 @@ function resolveLoss(
   }
 }
 
-function resolveAugmentation(
-  configuration: TrainableConfiguration,
+/** The share of a batch that nnU-Net really forces to show foreground: 1/2 of 2 samples, 1/3 of 3. */
+function forcedShare(batchSize: number, share: number): number {
+  return 1 - roundHalfToEven(batchSize * (1 - share)) / batchSize
+}
+
+/**
+ * The augmentation's numbers for one patch.
+ * @throws VoxgradError ERR_CONFIG where they do not fit the patch
+ */
+export function resolveAugmentation(
+  configuration: Pick<TrainableConfiguration, 'patch_size' | 'use_mask_for_norm'>,
   options: TrainOptions['augmentation'],
 ): AugmentationConfig {
-  const rules = spatialRules(configuration.patch_size)
-  const { preset, rotationDegrees, ...numbers } = options
-  const least = Math.min(...configuration.patch_size)
-  if (preset === 'da5' && least < smallestDa5Extent) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `augmentation.preset da5: expected a patch of at least ${smallestDa5Extent} voxels along every axis, found ` +
-        `${least} (patch_size of the plans: ${configuration.patch_size.join(', ')}). Choose the preset default.`,
-    )
-  }
+  const patchSize = configuration.patch_size
+  const { preset, mirrorAxes, dummy2d, rotationDegrees, ...numbers } = options
+  const rules = spatialRules(patchSize, dummy2d)
+  const axes = mirrorAxes ?? mirrorAxesOf(preset, patchSize.length)
+  const least = Math.min(...patchSize)
+  const faults = [
+    Math.max(-1, ...axes) >= patchSize.length &&
+      `mirrorAxes: expected axes below ${patchSize.length}, as the patch has them, found ${axes.join(', ')}`,
+    rules.dummy2d && patchSize.length === 2 && 'dummy2d: expected false, because the configuration is 2D',
+    preset === 'da5' &&
+      least < smallestDa5Extent &&
+      `preset da5: expected a patch of at least ${smallestDa5Extent} voxels along every axis, found ` +
+        `${least} (patch_size of the plans: ${patchSize.join(', ')}). Choose the preset default.`,
+  ].filter((fault) => fault !== false)
+  if (faults.length > 0) throw new VoxgradError('ERR_CONFIG', faults.map((fault) => `augmentation.${fault}`).join('\n'))
   return {
     ...numbers,
     enabled: preset !== 'none',
     dummy2d: rules.dummy2d,
     rotationRange: rotationDegrees ? [rotationDegrees[0] * degrees, rotationDegrees[1] * degrees] : rules.rotationRange,
-    mirrorAxes: mirrorAxes(configuration.patch_size, preset),
+    mirrorAxes: axes,
     maskImage: configuration.use_mask_for_norm,
   }
 }

@@ -162,11 +162,24 @@ const nonFiniteSchema = z
 const augmentationFields = z
   .strictObject({
     preset: z
-      .enum(['default', 'none', 'no-mirroring', 'da5'])
+      .enum(['default', 'none', 'no-mirroring', 'only-mirror-01', 'da5'])
       .default('default')
       .describe(
         "default: nnU-Net's chain; none: no transform and no mirroring; no-mirroring: neither in training nor in " +
-          'prediction; da5: the stronger chain of nnUNetTrainerDA5',
+          'prediction; only-mirror-01: along all axes but the last; da5: the stronger chain of nnUNetTrainerDA5',
+      ),
+    mirrorAxes: z
+      .array(z.int().min(0).max(2))
+      .refine((axes) => new Set(axes).size === axes.length, 'expected each axis once')
+      .optional()
+      .describe(
+        'Spatial axes, 0 first, that training mirrors and prediction averages over; in place of those of preset',
+      ),
+    dummy2d: z
+      .boolean()
+      .optional()
+      .describe(
+        "Slices of axis 0 as 2D images, for rotation, scaling and low resolution; false is nnU-Net's noDummy2DDA",
       ),
     rotationDegrees: range.optional().describe("In place of the range that follows from the patch's shape"),
     rotationProbability: probability.optional(),
@@ -174,6 +187,8 @@ const augmentationFields = z
     scalingProbability: probability.optional(),
     scalingRange: range.optional(),
     scalingPerAxis: z.boolean().optional(),
+    nearestImage: z.boolean().optional(),
+    nearestLabels: z.boolean().optional(),
     quarterTurnProbability: probability.optional(),
     transposeProbability: probability.optional(),
     noiseProbability: probability.optional(),
@@ -230,11 +245,18 @@ const augmentationSchema = augmentationFields
     const given = Object.entries(options).filter(([, value]) => value !== undefined)
     return {
       ...augmentationPresets[options.preset],
-      ...(Object.fromEntries(given) as Pick<typeof options, 'preset' | 'rotationDegrees'> &
+      ...(Object.fromEntries(given) as Pick<typeof options, 'preset' | 'mirrorAxes' | 'dummy2d' | 'rotationDegrees'> &
         Partial<AugmentationNumbers>),
     }
   })
   .superRefine((numbers, context) => {
+    if (numbers.preset === 'none' && numbers.mirrorAxes?.length) {
+      context.addIssue({
+        code: 'custom',
+        path: ['mirrorAxes'],
+        message: 'expected none, because preset none mirrors nothing',
+      })
+    }
     for (const [first, second] of excluding) {
       if (numbers[first] + numbers[second] <= 1) continue
       context.addIssue({
@@ -247,6 +269,16 @@ const excluding = [
   ['blurProbability', 'medianFilterProbability'],
   ['contrastProbability', 'unclampedContrastProbability'],
 ] as const
+
+const samplingSchema = z.strictObject({
+  foreground: z
+    .enum(['share', 'probability', 'matched-probability'])
+    .default('share')
+    .describe(
+      'share: that of oversampleForeground, rounded, of every batch is forced to show foreground; probability: each ' +
+        'sample with probability oversampleForeground; matched-probability: with the share that the rounded one is',
+    ),
+})
 
 const checkpointSchema = z
   .strictObject({
@@ -331,6 +363,7 @@ export const trainOptionsSchema = z.strictObject({
   nonFinite: nonFiniteSchema.prefault({}),
   batchSize: count.optional().describe('In place of that of the plans'),
   oversampleForeground: probability.default(0.33),
+  sampling: samplingSchema.prefault({}),
   augmentation: augmentationSchema.prefault({}),
   checkpoint: checkpointSchema.prefault({}),
   watchdog: z

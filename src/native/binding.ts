@@ -80,6 +80,8 @@ export interface TrainerConfig {
   /** What is cut from the case before the spatial transform. */
   initialPatchSize: number[]
   oversampleForeground: number
+  /** oversampleForeground is the probability of each sample, in place of the share of the batch. */
+  foregroundByProbability: boolean
   /** A cascade's one-hot channels of the previous stage behind the image's own (part of inputChannels); 0 without one. */
   previousStageLabels: number
   network: NetworkConfig
@@ -162,6 +164,9 @@ export interface AugmentationConfig {
   scalingRange: [number, number]
   /** A factor of its own for each axis. */
   scalingPerAxis: boolean
+  /** Rotation and scaling take the nearest voxel in place of interpolating the image, and the labels. */
+  nearestImage: boolean
+  nearestLabels: boolean
   /** By 90 degrees, like the next between axes of equal extent. */
   quarterTurnProbability: number
   transposeProbability: number

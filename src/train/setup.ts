@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { type DatasetName, findDataset, resolveFolders } from '../config/folders.js'
-import { mirrorAxes, resolveTrainerConfig } from '../config/resolve.js'
+import { resolveTrainerConfig } from '../config/resolve.js'
 import type { TrainOptions } from '../config/schema.js'
 import { type DatasetJson, readDatasetJson } from '../dataset/dataset-json.js'
 import { compareCodePoints } from '../dataset/raw.js'
@@ -91,7 +91,7 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
     ...(previousStage === null ? {} : { previousStage }),
   }
   const rules = policyRules(options, dataset.targets)
-  const axes = mirrorAxes(configuration.patch_size, options.augmentation.preset)
+  const { mirrorAxes } = trainerConfig.augmentation
   const versions = { voxgrad: version, node: process.versions.node, ...native().versions() }
   return {
     options: resolved,
@@ -108,7 +108,7 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
     nextStages: nextStagesOf(plans, options.configuration),
     trainerConfig,
     exportPlan: exportPlan(plans, configuration, dataset),
-    mirrorAxes: axes,
+    mirrorAxes,
     budget: rules.budget,
     rules,
     checkpointContext: {
@@ -117,7 +117,7 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
       configuration: options.configuration,
       fold: options.fold,
       device: trainerConfig.device,
-      mirrorAxes: axes,
+      mirrorAxes,
       seed: trainerConfig.seed,
       versions,
     },

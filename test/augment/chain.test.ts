@@ -48,6 +48,8 @@ describe('the augmentation chain', () => {
         draws.angles.map(at),
         draws.scales.map(at),
         patch,
+        false,
+        false,
       ]) as [NativeTensor, NativeTensor]
       x = callOp1('gaussian_noise_', [x, at(draws.noise), 5, step, 1])
       const each = (apply: (x: NativeTensor, c: number, p: Draws['channels'][number]) => NativeTensor) => {
@@ -105,6 +107,8 @@ describe('the augmentation chain', () => {
         draws.angles.map(at),
         draws.scales.map(at),
         cube,
+        false,
+        false,
       ]) as [NativeTensor, NativeTensor]
       ;[x, y] = callOp('quarter_turn', [x, y, at(draws.turns), draws.plane.map(at)]) as [NativeTensor, NativeTensor]
       ;[x, y] = callOp('transpose', [x, y, draws.order.map(at)]) as [NativeTensor, NativeTensor]
@@ -165,7 +169,17 @@ describe('the augmentation chain', () => {
 
   it('only crops and removes label -1 when it is off', () => {
     const [cropped, target] = augment({ ...everything, enabled: false }, 5, 0, 0) as [NativeTensor, NativeTensor]
-    const [expected, labels] = callOp('spatial', [image, segmentation, true, false, [0, 0, 0], [1, 1, 1], patch])
+    const [expected, labels] = callOp('spatial', [
+      image,
+      segmentation,
+      true,
+      false,
+      [0, 0, 0],
+      [1, 1, 1],
+      patch,
+      false,
+      false,
+    ])
     expect(difference(cropped, expected as NativeTensor).count).toBe(0)
     expect(difference(target, callOp1('remove_label_', [labels as NativeTensor])).count).toBe(0)
   })

@@ -1,10 +1,8 @@
-// Rates and distributions of the DA5 chain: the documented ones, and 2000 draws of the real nnU-Net for each transform
-// and for the chain. The latter need VOXGRAD_PEER_DATA: a folder with augmentation/{da5.json,da5.npz,fixture_da5.npz}.
+// Rates and distributions of the DA5 chain against the documented ones; parity/augmentation.test.ts compares with
+// nnU-Net's draws.
 import { describe, expect, it } from 'vitest'
-import type { AugmentationConfig } from '../../src/native/binding.js'
-import { columns, da5Config, flatten, only } from './default-config.js'
+import { columns, da5Config, flatten } from './default-config.js'
 import { callOp1 } from './op.js'
-import { openPeerChain } from './peer-chain.js'
 import { binomialDeviation, kolmogorovSmirnov } from './statistics.js'
 
 const STEPS = 20000
@@ -149,90 +147,5 @@ describe('documented distributions', () => {
         expect(Math.min(...starts)).toBe(0)
       }
     }
-  })
-})
-
-const peer = openPeerChain('da5')
-
-describe.skipIf(!peer.available)('distributions against nnU-Net', () => {
-  const contrast = (clamped: number) =>
-    both((c) => c.contrast.filter((factor, i) => factor !== 0 && at(draws.contrastClamped, i) === clamped))
-  /** nnU-Net records what all axes share once an axis. */
-  const oneAxis = (values: number[]) => values.filter((_, i) => i % 3 === 0)
-  it.each([
-    ['00_SpatialTransform/SpatialTransform.angle0', () => acting(draws.angles[0]), acting],
-    ['00_SpatialTransform/SpatialTransform.angle1', () => acting(draws.angles[1]), acting],
-    ['00_SpatialTransform/SpatialTransform.angle2', () => acting(draws.angles[2]), acting],
-    ['00_SpatialTransform/SpatialTransform.scale0', () => (draws.scales[0] ?? []).filter((scale) => scale !== 1)],
-    ['00_SpatialTransform/SpatialTransform.scale2', () => (draws.scales[2] ?? []).filter((scale) => scale !== 1)],
-    ['01_Rot90Transform/Rot90Transform.num_rot_per_combination', () => acting(draws.turns), acting],
-    [
-      '03_OneOf_MedianFilterTransform_GaussianBlurTransform/MedianFilterTransform.filter_sizes',
-      () => acting(both((c) => c.median)),
-    ],
-    [
-      '03_OneOf_MedianFilterTransform_GaussianBlurTransform/GaussianBlurTransform.sigmas',
-      () => acting(both((c) => c.sigmas[0] ?? [])),
-      oneAxis,
-    ],
-    ['04_GaussianNoiseTransform/GaussianNoiseTransform.sigmas', () => acting(draws.noise)],
-    [
-      '05_BrightnessAdditiveTransform/BrightnessAdditiveTransform.shift',
-      () => acting(both((c) => c.additiveBrightness)),
-    ],
-    ['06_OneOf_ContrastTransform_ContrastTransform/ContrastTransform.multipliers', () => contrast(1)],
-    ['06_OneOf_ContrastTransform_ContrastTransform/ContrastTransform#2.multipliers', () => contrast(0)],
-    [
-      '07_SimulateLowResolutionTransform/SimulateLowResolutionTransform.scales',
-      () => acting(both((c) => c.lowResolution)),
-      oneAxis,
-    ],
-    ['08_GammaTransform/GammaTransform.gamma', () => acting(both((c) => c.gammaInverted))],
-    ['09_GammaTransform/GammaTransform.gamma', () => acting(both((c) => c.secondGammaInverted))],
-    [
-      '11_BlankRectangleTransform/BlankRectangleTransform.rectangles_per_channel',
-      () => acting(both((c) => c.rectangles)),
-    ],
-    [
-      '11_BlankRectangleTransform/BlankRectangleTransform.size',
-      () => acting(both((c) => c.rectangleExtent[0] ?? [])),
-      oneAxis,
-    ],
-    ['13_LocalGammaTransform/LocalGammaTransform.gammas', () => acting(both((c) => c.localGamma))],
-    ['14_SharpeningTransform/SharpeningTransform.strengths', () => acting(both((c) => c.sharpening))],
-  ] as [string, () => number[], ((values: number[]) => number[])?][])(
-    '%s',
-    (key, ours, select = (values) => values) => {
-      const theirs = select(peer.values(key))
-      expect(theirs.length).toBeGreaterThan(100)
-      expect(kolmogorovSmirnov(ours(), theirs)).toBeGreaterThan(1e-4)
-    },
-  )
-
-  const alone: [string, Partial<AugmentationConfig>][] = [
-    ['00_SpatialTransform', { rotationProbability: 0.4, scalingProbability: 0.2 }],
-    ['03_OneOf_MedianFilterTransform_GaussianBlurTransform', { medianFilterProbability: 0.5, blurProbability: 0.5 }],
-    ['04_GaussianNoiseTransform', { noiseProbability: 1 }],
-    ['05_BrightnessAdditiveTransform', { additiveBrightnessProbability: 1 }],
-    ['06_OneOf_ContrastTransform_ContrastTransform', { contrastProbability: 0.5, unclampedContrastProbability: 0.5 }],
-    ['07_SimulateLowResolutionTransform', { lowResolutionProbability: 1 }],
-    ['08_GammaTransform', { gammaInvertedProbability: 1 }],
-    ['09_GammaTransform', { secondGammaInvertedProbability: 1 }],
-    ['11_BlankRectangleTransform', { blankRectangleProbability: 1 }],
-    ['12_BrightnessGradientAdditiveTransform', { brightnessGradientProbability: 1 }],
-    ['13_LocalGammaTransform', { localGammaProbability: 1 }],
-    ['14_SharpeningTransform', { sharpeningProbability: 1 }],
-  ]
-  it.each(alone)('%s: image statistics', (name, change) => {
-    const ours = peer.run(only(da5Config, change), name.includes('Median') ? 200 : 600, true)
-    const rows = ours.map((result) => result.image)
-    peer.compare(`${name}/statistics_when_changed`, 8, rows)
-  })
-
-  it('the whole chain: image statistics and label shares', { timeout: 60000 }, () => {
-    const ours = peer.run(da5Config, 700, false)
-    const [images, labels] = [ours.map((result) => result.image), ours.map((result) => result.labels)]
-    peer.compare('chain/statistics', 8, images)
-    peer.compare('chain/label_shares', 4, labels)
   })
 })

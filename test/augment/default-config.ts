@@ -28,8 +28,9 @@ export function only(config: AugmentationConfig, change: Partial<AugmentationCon
   return { ...config, ...Object.fromEntries(off), mirrorAxes: [], ...change }
 }
 
-/** The fields' values in order, as numbers. */
-export const flatten = (config: AugmentationConfig): number[] => Object.values(config).flat().map(Number)
+/** The fields' values as numbers, in the order in which the ops take them. */
+export const flatten = (config: AugmentationConfig): number[] =>
+  Object.keys(defaultConfig).flatMap((key) => [config[key as keyof AugmentationConfig]].flat().map(Number))
 
 /** Rows of the op draw_augmentation as named columns, two channels. */
 export interface Draws {

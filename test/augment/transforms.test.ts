@@ -46,10 +46,17 @@ describe('composed twins equal the kernels', () => {
     ['partly outside', [1.9, 0.4, -0.2, 0.1, 1.7, 0.2, -0.1, 0.9, 1.8]],
     ['half voxels', [0.5, 0, 0, 0, 0.5, 0, 0, 0, 2]],
   ])('warp, %s', (_, matrix) => {
-    const kernel = callOp('warp', [image, labels, matrix, [12, 14, 10]])
-    const composed = callOp('warp_composed', [image, labels, matrix, [12, 14, 10]])
-    expect(difference(kernel[0] as NativeTensor, composed[0] as NativeTensor).largest).toBeLessThan(1e-5)
-    expect(difference(kernel[1] as NativeTensor, composed[1] as NativeTensor).count).toBe(0)
+    for (const [nearestImage, nearestLabels] of [
+      [false, false],
+      [false, true],
+      [true, true],
+    ] as const) {
+      const arguments_ = [image, labels, matrix, [12, 14, 10], nearestImage, nearestLabels]
+      const kernel = callOp('warp', arguments_)
+      const composed = callOp('warp_composed', arguments_)
+      expect(difference(kernel[0] as NativeTensor, composed[0] as NativeTensor).largest).toBeLessThan(1e-5)
+      expect(difference(kernel[1] as NativeTensor, composed[1] as NativeTensor).count).toBe(0)
+    }
   })
 
   it.each([1, 4, 1001])('normal field of %i numbers', (count) => {
@@ -87,10 +94,11 @@ describe('callOp', () => {
   it('refuses shapes that do not fit', () => {
     const image = { data: new Float32Array(8), shape: [1, 2, 2, 2] }
     const segmentation = { data: new Int16Array(4), shape: [1, 2, 2] }
-    const call = () => callOp('spatial', [image, segmentation, true, false, [0, 0, 0], [1, 1, 1], [2, 2, 2]])
+    const call = () =>
+      callOp('spatial', [image, segmentation, true, false, [0, 0, 0], [1, 1, 1], [2, 2, 2], false, false])
     expect(call).toThrow(/expected an image .* found \(1, 2, 2, 2\), \(1, 2, 2\) and \(2, 2, 2\)/)
     const slices = { data: new Int16Array(8), shape: [2, 2, 2] }
-    const dummy2d = () => callOp('spatial', [image, slices, false, true, [1, 0, 0], [1, 1, 1], [1, 2, 2]])
+    const dummy2d = () => callOp('spatial', [image, slices, false, true, [1, 0, 0], [1, 1, 1], [1, 2, 2], false, false])
     expect(dummy2d).toThrow(/must have the patch's 1 slices; found 2/)
     expect(() => callOp('gaussian_blur_', [image, 0, [1, 1, 1]])).toThrow(/Gaussian blur: .* needs at least 4/)
     expect(() => callOp('median_filter_', [image, 0, 7])).toThrow(/median filter: .* needs at least 3/)

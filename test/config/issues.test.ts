@@ -31,7 +31,7 @@ test('each fault says where, what was expected and what was found', () => {
     'optimizer.initialLr: expected a number above 0, found "abc"',
     'optimizer.momentum: expected a number of at least 0 and below 1, found 2',
     'optimizer.nesterov: expected true or false, found "yes"',
-    'augmentation.preset: expected one of default, none, no-mirroring, da5, found "strong"',
+    'augmentation.preset: expected one of default, none, no-mirroring, only-mirror-01, da5, found "strong"',
     'checkpoint.everyEpochs: expected a whole number above 0, found 1.5',
   ])
 })

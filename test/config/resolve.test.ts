@@ -1,43 +1,26 @@
 // The engine's numbers from plans: against nnU-Net's own rules (goldens) and its documented examples.
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { type AugmentationPreset, augmentationPresets, smallestZoom } from '../../src/config/augmentation-presets.js'
-import {
-  deepSupervisionWeights,
-  initialPatchSize,
-  resolveTrainerConfig,
-  spatialRules,
-  type TrainableConfiguration,
-} from '../../src/config/resolve.js'
+import { augmentationPresets } from '../../src/config/augmentation-presets.js'
+import { deepSupervisionWeights, resolveTrainerConfig, type TrainableConfiguration } from '../../src/config/resolve.js'
 import { trainOptionsSchema } from '../../src/config/schema.js'
 import { parseDatasetJson } from '../../src/dataset/dataset-json.js'
 import { makeArchitecture } from '../../src/plan/architecture.js'
 import type { Architecture } from '../../src/plan/plans.js'
 
 interface SpatialGolden {
+  trainer: string
   patch: number[]
-  rotation: [number, number]
+  rotation: number
   dummy2d: boolean
   initial: number[]
-  initial_da5: number[]
   mirror: number[]
 }
 const goldens = JSON.parse(readFileSync(new URL('../goldens/training_rules.json', import.meta.url), 'utf8')) as {
   spatial: SpatialGolden[]
   deep_supervision: number[][]
+  forced_share: number[]
 }
-
-test.each(goldens.spatial)('rotation, dummy 2D, mirroring and patch to cut of $patch', (golden) => {
-  const rules = spatialRules(golden.patch)
-  expect(rules.dummy2d).toBe(golden.dummy2d)
-  expect(rules.mirrorAxes).toEqual(golden.mirror)
-  expect(rules.rotationRange[0]).toBeCloseTo(golden.rotation[0], 12)
-  expect(rules.rotationRange[1]).toBeCloseTo(golden.rotation[1], 12)
-  const initial = (preset: AugmentationPreset) =>
-    initialPatchSize(golden.patch, rules.rotationRange, rules.dummy2d, smallestZoom(preset))
-  expect(initial('default')).toEqual(golden.initial)
-  expect(initial('da5')).toEqual(golden.initial_da5)
-})
 
 test('an optimizer has its numbers, and clipping can be off', () => {
   const optimizer = { kind: 'adamw', betas: [0.8, 0.99], amsgrad: true, clipNorm: 'off' } as const
@@ -60,18 +43,20 @@ test('two stages have one output of weight 1', () => {
   expect(deepSupervisionWeights(1)).toEqual([1])
 })
 
+const architectureOf = (dimensions: number) =>
+  makeArchitecture('PlainConvUNet', {
+    featuresPerStage: [32, 64, 128],
+    kernelSizes: [3, 3, 3].map((k) => Array(dimensions).fill(k)),
+    strides: [1, 2, 2].map((s) => Array(dimensions).fill(s)),
+    depths: [2, 2, 2],
+    convsPerStageDecoder: [2, 2],
+  })
 const configuration: TrainableConfiguration = {
   batch_size: 7,
   patch_size: [40, 56, 40],
   use_mask_for_norm: [false],
   batch_dice: true,
-  architecture: makeArchitecture('PlainConvUNet', {
-    featuresPerStage: [32, 64, 128],
-    kernelSizes: [3, 3, 3].map((k) => [k, k, k]),
-    strides: [1, 2, 2].map((s) => [s, s, s]),
-    depths: [2, 2, 2],
-    convsPerStageDecoder: [2, 2],
-  }),
+  architecture: architectureOf(3),
 }
 const deepArchitecture = makeArchitecture('PlainConvUNet', {
   featuresPerStage: [8, 16, 32, 64, 64],
@@ -110,6 +95,49 @@ test('the batch size and deep supervision can be other than the plans have them'
   expect(weights()).toEqual([4, 2, 1, 0])
   expect(weights({ loss: { deepSupervision: false } })).toEqual([7, 0, 0, 0])
   expect(resolveTrainerConfig(configuration, dataset, options({ batchSize: 8 })).batchSize).toBe(8)
+})
+
+const optionsOfTrainer: Record<string, object> = {
+  nnUNetTrainer: {},
+  nnUNetTrainerDA5: { preset: 'da5' },
+  nnUNetTrainerNoDA: { preset: 'none' },
+  nnUNetTrainerNoMirroring: { preset: 'no-mirroring' },
+  nnUNetTrainer_onlyMirror01: { preset: 'only-mirror-01' },
+  nnUNetTrainer_noDummy2DDA: { dummy2d: false },
+}
+
+test.each(goldens.spatial)('rotation, dummy 2D, mirroring and patch to cut of $trainer, $patch', (golden) => {
+  const augmentation = optionsOfTrainer[golden.trainer] ?? { preset: 'da5', mirrorAxes: golden.mirror }
+  const architecture = architectureOf(golden.patch.length)
+  const changed = { ...configuration, patch_size: golden.patch, architecture }
+  const config = resolveTrainerConfig(changed, dataset, options({ augmentation }))
+  expect(config.augmentation.dummy2d).toBe(golden.dummy2d)
+  expect(config.augmentation.mirrorAxes).toEqual(golden.mirror)
+  expect(config.augmentation.rotationRange[0]).toBeCloseTo(-golden.rotation, 12)
+  expect(config.augmentation.rotationRange[1]).toBeCloseTo(golden.rotation, 12)
+  expect(config.initialPatchSize).toEqual(golden.initial)
+})
+
+test('mirror axes and dummy 2D that the patch does not have are refused', () => {
+  const flat = { ...configuration, patch_size: [40, 56], architecture: architectureOf(2) }
+  const resolve = (augmentation: object) => resolveTrainerConfig(flat, dataset, options({ augmentation }))
+  expect(() => resolve({ mirrorAxes: [0, 2], dummy2d: true })).toThrow(
+    /augmentation.mirrorAxes: expected axes below 2, .* found 0, 2\naugmentation.dummy2d: expected false/,
+  )
+  expect(() => options({ augmentation: { preset: 'none', mirrorAxes: [1] } })).toThrow(/preset none mirrors nothing/)
+  expect(() => options({ augmentation: { mirrorAxes: [1, 1] } })).toThrow(/each axis once/)
+})
+
+test('foreground by share, by probability, and by the probability that the share amounts to', () => {
+  const resolve = (batchSize: number, foreground: string) =>
+    resolveTrainerConfig({ ...configuration, batch_size: batchSize }, dataset, options({ sampling: { foreground } }))
+  expect(resolve(2, 'share')).toMatchObject({ foregroundByProbability: false, oversampleForeground: 0.33 })
+  expect(resolve(2, 'probability')).toMatchObject({ foregroundByProbability: true, oversampleForeground: 0.33 })
+  for (const [i, share] of goldens.forced_share.entries()) {
+    const matched = resolve(i + 1, 'matched-probability')
+    expect(matched.foregroundByProbability).toBe(true)
+    expect(matched.oversampleForeground).toBeCloseTo(share, 12)
+  }
 })
 
 test('without augmentation nothing more than the patch is cut, and nothing is mirrored', () => {

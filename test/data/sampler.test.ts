@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { callOp } from '../augment/op.js'
+import { binomialDeviation } from '../augment/statistics.js'
 
 type Triple = [number, number, number]
 const triple = (min: number, max: number) =>
@@ -25,6 +26,10 @@ function starts(
   return Array.from({ length: count }, (_, i) => values.slice(3 * i, 3 * i + 3) as Triple)
 }
 
+/** 1 for every sample of a batch that is forced to show foreground. */
+const forced = (batchSize: number, share: number, byProbability: boolean, step: number) =>
+  Array.from(callOp('forced_samples', [batchSize, share, byProbability, 3, step])[0]?.data ?? [], Number)
+
 /** Lowest and highest start along an axis. */
 function bounds(shape: number, load: number, patch: number): [number, number] {
   const need = Math.max(load - patch, load - shape)
@@ -34,8 +39,20 @@ function bounds(shape: number, load: number, patch: number): [number, number] {
 
 describe('patch sampler', () => {
   it('forces the last third of a batch, rounding half to even', () => {
-    const forced = Array.from({ length: 12 }, (_, i) => Number(callOp('forced_samples', [i + 1, 0.33])[0]?.data[0]))
-    expect(forced).toEqual([0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4])
+    for (const [i, count] of [0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4].entries()) {
+      const expected = Array.from({ length: i + 1 }, (_, sample) => Number(sample > i - count))
+      expect(forced(i + 1, 0.33, false, 0)).toEqual(expected)
+    }
+  })
+
+  it('forces each sample for itself where a probability is asked for', () => {
+    const steps = 20000
+    const batches = Array.from({ length: steps }, (_, step) => forced(3, 0.33, true, step))
+    const rate = (condition: (batch: number[]) => boolean, probability: number) =>
+      expect(binomialDeviation(batches.filter(condition).length, steps, probability)).toBeLessThan(3.9)
+    for (const sample of [0, 1, 2]) rate((batch) => batch[sample] === 1, 0.33)
+    rate((batch) => batch[0] === 1 && batch[2] === 1, 0.33 ** 2)
+    rate((batch) => batch.every((value) => value === 0), 0.67 ** 3)
   })
 
   it('draws every start within the bounds and reaches both ends', () => {

@@ -48,6 +48,7 @@ export function trainerConfig(shape: NetworkShape): TrainerConfig {
     patchSize: shape.patchSize,
     initialPatchSize: shape.patchSize.map((extent) => Math.ceil(extent * 1.5)),
     oversampleForeground: 0.33,
+    foregroundByProbability: false,
     previousStageLabels: shape.previousStageLabels ?? 0,
     network: {
       architecture: shape.architecture ?? 'PlainConvUNet',

@@ -1,11 +1,14 @@
 """Writes goldens/augment: what batchgeneratorsv2's transforms make of small samples with fixed parameters (cases.json
-lists op, arguments and arrays; arrays.npz holds them), and a noise field computed from Philox4x32-10 in plain Python.
+lists op, arguments and arrays; arrays.npz holds them). Noise is given to it as a field that plain Python computes from
+Philox4x32-10.
 Needs the environment of nnU-Net. Usage: python make_augment.py [OUT]"""
 
 import json
 import math
 import sys
+from itertools import combinations, permutations
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -15,6 +18,7 @@ from batchgeneratorsv2.transforms.intensity.brightness import (
 )
 from batchgeneratorsv2.transforms.intensity.contrast import ContrastTransform
 from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
+from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
 from batchgeneratorsv2.transforms.local.brightness_gradient import BrightnessGradientAdditiveTransform
 from batchgeneratorsv2.transforms.local.local_gamma import LocalGammaTransform
 from batchgeneratorsv2.transforms.noise.blank_rectangle import BlankRectangleTransform
@@ -69,8 +73,9 @@ def add(name, op, inputs, arguments, outputs):
     )
 
 
-def spatial(name, initial, patch, angles=None, scale=None, labels=(-1, 0, 1, 2, 3), dummy2d=False):
-    """scale: one number, or one per axis that the transform acts on."""
+def spatial(name, initial, patch, angles=None, scale=None, labels=(-1, 0, 1, 2, 3), dummy2d=False, nearest=""):
+    """scale: one number, or one per axis that the transform acts on. nearest: which of image and labels are not
+    interpolated."""
     per_axis = isinstance(scale, tuple)
     image, segmentation = sample(initial, labels=labels)
     spatial_patch = patch[1:] if dummy2d else patch
@@ -87,6 +92,8 @@ def spatial(name, initial, patch, angles=None, scale=None, labels=(-1, 0, 1, 2, 
         bg_style_seg_sampling=False,
         border_mode_seg="constant",
         padding_value_seg=-1,
+        mode_image="nearest" if "image" in nearest else "bilinear",
+        mode_seg="nearest" if "labels" in nearest else "bilinear",
     )
     data = {"image": torch.from_numpy(image.copy()), "segmentation": torch.from_numpy(segmentation.copy())[None]}
     if dummy2d:
@@ -100,7 +107,7 @@ def spatial(name, initial, patch, angles=None, scale=None, labels=(-1, 0, 1, 2, 
         name,
         "spatial",
         {"image": image, "segmentation": segmentation},
-        [identity, dummy2d, list(angles or [0, 0, 0]), scales, list(patch)],
+        [identity, dummy2d, list(angles or [0, 0, 0]), scales, list(patch), "image" in nearest, "labels" in nearest],
         {"image_out": data["image"].numpy(), "segmentation_out": data["segmentation"][0].numpy()},
     )
 
@@ -273,14 +280,12 @@ def noise(name, shape, deviation, seed, step, index):
             radius = math.sqrt(-2 * math.log(first + 2**-24))
             field += [radius * math.cos(2 * math.pi * second), radius * math.sin(2 * math.pi * second)]
     image = sample(shape[1:], channels=shape[0])[0]
-    field = np.array(field[: image.size]).reshape(shape)
-    add(
-        name,
-        "gaussian_noise_",
-        {"image": image},
-        [deviation, seed, step, index],
-        {"image_out": (image + deviation * field).astype(np.float32)},
-    )
+    field = torch.tensor(field[: image.size]).reshape(shape)
+    transform = GaussianNoiseTransform((0, 0.1), 1, True)
+    every = {"apply_idx": torch.arange(shape[0]), "num_apply": shape[0], "sigmas": deviation}
+    with mock.patch.object(torch.Tensor, "normal_", lambda target, mean, std: target.copy_(mean + std * field)):
+        changed = transform._apply_to_image(torch.from_numpy(image.copy()), **every).numpy()
+    add(name, "gaussian_noise_", {"image": image}, [deviation, seed, step, index], {"image_out": changed})
 
 
 noise("noise", (2, 8, 10, 6), 0.1, 1234567890123, 250, 3)
@@ -346,16 +351,27 @@ def exchange(name, op, image, segmentation, arguments, transform, parameters):
     add(name, op, inputs, arguments, {"image_out": image_out, "segmentation_out": segmentation_out})
 
 
-for suffix, shape, plane in (("", (6, 6, 6), (0, 2)), ("_2d", (7, 7), (0, 1))):
+for suffix, shape in (("", (6, 6, 6)), ("_2d", (7, 7))):
     image, segmentation = sample(shape)
-    for turns in (1, 2, 3):
-        parameters = {"num_rot_per_combination": [turns], "axis_combinations": [[axis + 1 for axis in plane]]}
-        arguments = [turns, list(plane)]
-        exchange(f"turn{suffix}_{turns}", "quarter_turn", image, segmentation, arguments, Rot90Transform(1), parameters)
-    order = [2, 0, 1] if len(shape) == 3 else [1, 0]
-    parameters = {"axis_order": [0, *[axis + 1 for axis in order]]}
-    transform = TransposeAxesTransform(set(order))
-    exchange(f"transpose{suffix}", "transpose", image, segmentation, [order], transform, parameters)
+    axes = range(len(shape))
+    for plane in combinations(axes, 2):
+        for turns in (1, 2, 3):
+            parameters = {"num_rot_per_combination": [turns], "axis_combinations": [[axis + 1 for axis in plane]]}
+            name, arguments = f"turn{suffix}_{plane[0]}{plane[1]}_{turns}", [turns, list(plane)]
+            exchange(name, "quarter_turn", image, segmentation, arguments, Rot90Transform(1), parameters)
+    for order in map(list, permutations(axes)):
+        parameters = {"axis_order": [0, *[axis + 1 for axis in order]]}
+        transform = TransposeAxesTransform(set(order))
+        name = f"transpose{suffix}_{''.join(map(str, order))}"
+        exchange(name, "transpose", image, segmentation, [order], transform, parameters)
+
+# Without interpolation: of labels (nnUNetTrainer_DASegOrd0, nnUNetTrainerDA5Segord0), of both (nnUNetTrainerDA5ord0).
+for nearest in ("labels", "image and labels"):
+    name = f"spatial_nearest_{nearest.replace(' ', '_')}"
+    spatial(name, (14, 17, 12), (12, 15, 10), (-0.2, 0.1, 0.5), (1.3, 0.8, 1.1), nearest=nearest)
+    spatial(f"{name}_2d", (30, 25), (17, 14), (0.7,), 1.2, nearest=nearest)
+    spatial(f"{name}_dummy2d", (4, 30, 26), (4, 17, 14), (-1.1,), 0.9, dummy2d=True, nearest=nearest)
+    spatial(f"{name}_crop", (10, 22, 8), (12, 13, 11), nearest=nearest)
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "augment")
 out.mkdir(parents=True, exist_ok=True)

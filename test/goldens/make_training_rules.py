@@ -12,24 +12,41 @@ import numpy as np
 import torch
 from nnunetv2.evaluation.evaluate_predictions import compute_metrics_on_folder
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.lr_scheduler.warmup import Lin_incr_LRScheduler, PolyLRScheduler_offset
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.competitions.aortaseg24 import nnUNetTrainer_onlyMirror01_DA5
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainer_noDummy2DDA import (
+    nnUNetTrainer_noDummy2DDA)
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerDA5 import nnUNetTrainerDA5
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoDA import nnUNetTrainerNoDA
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
+    nnUNetTrainer_onlyMirror01, nnUNetTrainerNoMirroring)
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 PATCHES = [[40, 56, 40], [128, 128, 128], [80, 192, 160], [16, 320, 320], [20, 61, 61], [28, 256, 224], [56, 40],
            [56, 32], [512, 512], [320, 200], [64, 64, 64], [32, 40, 96]]
 
 
-def spatial(patch):
-    trainer = SimpleNamespace(configuration_manager=SimpleNamespace(patch_size=patch),
-                              print_to_log_file=lambda *a, **k: None)
-    rotation, dummy2d, initial, axes = nnUNetTrainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size(trainer)
-    da5 = nnUNetTrainerDA5.configure_rotation_dummyDA_mirroring_and_inital_patch_size(trainer)
-    assert (rotation, dummy2d, axes) == (da5[0], da5[1], da5[3])
-    return {"patch": patch, "rotation": list(map(float, rotation)), "dummy2d": bool(dummy2d),
-            "initial": [int(v) for v in initial], "initial_da5": [int(v) for v in da5[2]], "mirror": list(axes)}
+TRAINERS = [nnUNetTrainer, nnUNetTrainerDA5, nnUNetTrainerNoDA, nnUNetTrainerNoMirroring, nnUNetTrainer_onlyMirror01,
+            nnUNetTrainer_noDummy2DDA, nnUNetTrainer_onlyMirror01_DA5]
+
+
+def spatial(patch, trainer_class):
+    trainer = object.__new__(trainer_class)  # of the constructor's work only this is needed
+    trainer.configuration_manager = SimpleNamespace(patch_size=patch)
+    trainer.print_to_log_file = lambda *a, **k: None
+    rotation, dummy2d, initial, axes = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+    assert trainer.inference_allowed_mirroring_axes == axes
+    return {"trainer": trainer_class.__name__, "patch": patch, "rotation": float(rotation[1]),
+            "dummy2d": bool(dummy2d), "initial": [int(v) for v in initial], "mirror": list(axes or [])}
+
+
+def forced_share(batch_size):
+    """What nnUNetTrainer_probabilisticOversampling takes for a probability."""
+    given = SimpleNamespace(batch_size=batch_size, oversample_foreground_percent=0.33)
+    return float(np.mean([nnUNetDataLoader._oversample_last_XX_percent(given, i) for i in range(batch_size)]))
 
 
 def deep_supervision(outputs):
@@ -95,7 +112,8 @@ def summary():
 
 
 def main():
-    result = {"spatial": [spatial(p) for p in PATCHES],
+    result = {"spatial": [spatial(p, t) for p in PATCHES for t in TRAINERS],
+              "forced_share": [forced_share(n) for n in range(1, 13)],
               "deep_supervision": [deep_supervision(n) for n in range(2, 7)],
               "rates": {"poly": rates(poly), "cosine": rates(cosine), "warmup": rates(warmup)}, "pseudo_dice": pseudo_dice(), "summary": summary()}
     for case in result["summary"]["cases"]:
