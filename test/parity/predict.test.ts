@@ -25,7 +25,7 @@ const plans = 'nnUNetPlansTiny'
 const name = 'Dataset009_Boxes'
 const configurations = [
   { configuration: '3d_fullres', steps: 40 },
-  { configuration: '2d', steps: 30 },
+  { configuration: '2d', steps: 60 },
 ] as const
 const minutes = 60_000
 
