@@ -156,7 +156,8 @@ function makeCase(random) {
 
 async function writeCase(folder, part, id, { image, label, shape, geometry }) {
   await writeNifti(path.join(folder, `images${part}`, `${id}_0000.nii.gz`), headerFromItk(geometry, shape), image)
-  await writeSegmentation(path.join(folder, `labels${part}`, `${id}.nii.gz`), label, shape, { sitk_stuff: geometry })
+  const grid = { geometry: { sitk_stuff: geometry }, spacing: geometry.spacing.toReversed() }
+  await writeSegmentation(path.join(folder, `labels${part}`, `${id}.nii.gz`), label, shape, grid)
 }
 
 async function main() {
