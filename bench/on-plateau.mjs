@@ -1,7 +1,7 @@
 // What stopping early costs, and what annealing gives back: three runs of the `tiny` preset on a preprocessed dataset, with
 // the same seed and budget. One trains it all, one ends after its patience, one anneals first.
 //   node bench/on-plateau.mjs DATASET [--epochs 80] [--steps-per-epoch 50] [--patience 5] [--min-delta 0.005] [--anneal-steps 300]
-//     [--metric ema_fg_dice] [--kinds whole,stop,anneal]
+//     [--warmup-epochs 0] [--metric ema_fg_dice] [--kinds whole,stop,anneal]
 // The folders come from nnUNet_raw, nnUNet_preprocessed and nnUNet_results. Appends a line a run to
 // bench/results/DATE-on-plateau.jsonl.
 import { spawnSync } from 'node:child_process'
@@ -19,6 +19,7 @@ const { values, positionals } = parseArgs({
     patience: { type: 'string', default: '5' },
     'min-delta': { type: 'string', default: '0.005' },
     'anneal-steps': { type: 'string', default: '300' },
+    'warmup-epochs': { type: 'string', default: '0' },
     metric: { type: 'string', default: 'ema_fg_dice' },
     seed: { type: 'string', default: '1' },
     kinds: { type: 'string', default: 'whole,stop,anneal' },
@@ -30,7 +31,11 @@ if (!dataset || !results) {
   console.error('usage: nnUNet_raw=... nnUNet_preprocessed=... nnUNet_results=... node bench/on-plateau.mjs DATASET')
   process.exit(2)
 }
-const patience = ['--patience', values.patience, '--set', `earlyStopping.minDelta=${values['min-delta']}`]
+const patience = [
+  ...['--patience', values.patience],
+  ...['--set', `earlyStopping.minDelta=${values['min-delta']}`],
+  ...['--set', `earlyStopping.warmupEpochs=${values['warmup-epochs']}`],
+]
 const kinds = {
   whole: [],
   stop: patience,
@@ -40,16 +45,10 @@ const file = path.join(root, 'bench/results', `${new Date().toISOString().slice(
 for (const kind of values.kinds.split(',')) {
   const run = path.join(results, `on-plateau-${kind}-${Date.now()}`)
   const common = ['--plans', 'nnUNetPlansTiny', '--seed', values.seed, '--epochs', values.epochs, '--val-steps', '20']
-  const length = [
-    '--steps-per-epoch',
-    values['steps-per-epoch'],
-    '--set',
-    `bestModel.metric=${values.metric}`,
-    '--run',
-    run,
-  ]
+  const length = ['--steps-per-epoch', values['steps-per-epoch'], '--run', run]
+  const metric = ['--set', `bestModel.metric=${values.metric}`]
   const program = [path.join(root, 'dist/cli/main.js'), 'train', dataset, '3d_fullres', '0']
-  const { status } = spawnSync(process.execPath, [...program, ...common, ...length, ...kinds[kind]], {
+  const { status } = spawnSync(process.execPath, [...program, ...common, ...length, ...metric, ...kinds[kind]], {
     stdio: 'inherit',
   })
   if (status !== 0) process.exit(1)
