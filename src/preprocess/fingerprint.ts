@@ -12,7 +12,7 @@ const totalSamples = 1e8
 /**
  * Reads all training cases, crops them to their nonzero region and collects extents, spacings and the statistics of the
  * foreground intensities, equal to nnU-Net's dataset_fingerprint.json. Nothing is written.
- * @param rawFolder nnUNet_raw/DatasetXXX_NAME
+ * @param rawFolder nnUNet_raw/DATASET
  * @throws VoxgradError ERR_DATASET with all missing files or all faulty cases; the signal's reason after an abort
  * Source: nnU-Net fingerprint_extractor.py, DatasetFingerprintExtractor.run.
  */

@@ -50,7 +50,8 @@ export function train(input: TrainInput, { restart, ...jobOptions }: JobOptions 
   return startJob(async (context) => {
     const options = parseOptions(trainOptionsSchema, input, 'options of train')
     const folder = new RunFolder(runFolderOf(options))
-    refusePretrained(options)
+    // A supervisor's restart continues whatever the first start was.
+    if (!restart) refusePretrained(options)
     return withLock(folder, async () => {
       if (folder.holdsRun()) {
         if (!options.continue) {

@@ -73,3 +73,10 @@ test('refuses another network by naming its weights, a missing file and --contin
   await expect(refused({ pretrained, continue: true })).rejects.toThrow(/leave one of the two out/)
   expect(existsSync(run)).toBe(false)
 })
+
+test('goes on when a supervisor starts it again after a crash', async () => {
+  const run = path.join(dataset.root, 'restarted')
+  const options = smallRun(dataset, { ...changes, ...frozen, run, pretrained, continue: true })
+  const restart = { because: 'It crashed.', secondsUsed: 1 }
+  expect(await train(options, { restart }).finished).toMatchObject({ status: 'finished' })
+})
