@@ -162,12 +162,14 @@ export function headerFromItk(geometry: ItkGeometry, shape: [number, number, num
     const lps = [0, 1, 2].map((row) => (row < dimensions ? (geometry.direction[row * size + i] ?? 0) : 0))
     return lps.map((value, row) => (row < 2 ? -value : value))
   }
-  const rotation = nearestOrthogonal(transpose([axis(0), axis(1), axis(2)]))
+  const rotation = itkRotation([axis(0), axis(1), axis(2)])
   const origin = [0, 1, 2]
     .map((i) => (i < dimensions ? (geometry.origin[i] ?? 0) : 0))
     .map((value, i) => (i < 2 ? -value : value))
   const spacing = [0, 1, 2].map((i) => (i < dimensions ? (geometry.spacing[i] ?? 1) : 1))
-  const { quaternion, qfac } = quaternionOf(rotation)
+  // nifti_clib makes the columns orthogonal once more before it turns them into a quaternion.
+  const columns = single([0, 1, 2].map((i) => normalized(column(rotation, i))))
+  const { quaternion, qfac } = quaternionOf(singlePolarFactor(transpose(columns)))
   const millimetersAndSeconds = 2 | 8
   return {
     extents: [...shape].reverse().slice(0, dimensions),
@@ -180,10 +182,7 @@ export function headerFromItk(geometry: ItkGeometry, shape: [number, number, num
     quaternion,
     qformOffset: origin,
     sformCode: 1,
-    sform: rotation.map((row, i) => [
-      ...row.map((value, j) => Math.fround(value) * Math.fround(spacing[j] ?? 1)),
-      origin[i] ?? 0,
-    ]),
+    sform: rotation.map((row, i) => [...row.map((value, j) => value * Math.fround(spacing[j] ?? 1)), origin[i] ?? 0]),
   }
 }
 
@@ -219,6 +218,47 @@ function cofactors(m: Matrix): Matrix {
   )
 }
 
+const single = (matrix: Matrix) => matrix.map((row) => row.map(Math.fround))
+const sum = (values: number[]) => values.reduce((total, value) => total + value, 0)
+
+/**
+ * The rotation that ITK writes for the directions of the axes, to the bit: nifti_clib makes them orthogonal in float32 with
+ * so few steps that the exact orthogonal factor would differ in the last digit. @param axes one a row
+ * Source: nifti_make_orthog_mat44 of nifti_clib.
+ */
+function itkRotation(axes: Matrix): Matrix {
+  const units = single(axes).map((row) => {
+    const square = row.reduce((total, value) => Math.fround(total + Math.fround(value * value)), 0)
+    const scale = Math.fround(1 / Math.sqrt(square))
+    return row.map((value) => Math.fround(value * scale))
+  })
+  return transpose(singlePolarFactor(units))
+}
+
+/** Newton's scaled iteration towards the orthogonal factor (Higham 1986) as nifti_mat33_polar rounds it, in float32. */
+function singlePolarFactor(matrix: Matrix): Matrix {
+  const largestSum = (rows: Matrix) => Math.max(...rows.map((row) => Math.fround(sum(row.map(Math.abs)))))
+  const size = (rows: Matrix) => Math.fround(Math.sqrt(Math.fround(largestSum(rows) * largestSum(transpose(rows)))))
+  let current = matrix
+  for (let step = 0, change = 1; step <= 100 && change >= 3e-6; step++) {
+    const factors = cofactors(current)
+    const determinant = dot(current[0] ?? [], factors[0] ?? [])
+    const inverseTransposed = single(factors.map((row) => row.map((value) => value / determinant)))
+    const isFar = change > 0.3
+    const scale = isFar ? Math.fround(Math.sqrt(Math.fround(size(inverseTransposed) / size(current)))) : 1
+    const inverseScale = Math.fround(1 / scale)
+    const next = current.map((row, i) =>
+      row.map((value, j) => {
+        const other = inverseScale * (inverseTransposed[i]?.[j] ?? 0)
+        return Math.fround(Math.fround(scale * value) + Math.fround(other)) / 2
+      }),
+    )
+    change = sum(next.flatMap((row, i) => row.map((value, j) => Math.abs(value - (current[i]?.[j] ?? 0)))))
+    current = next
+  }
+  return current
+}
+
 /** The orthogonal factor of the polar decomposition, by Newton's iteration (Higham 1986). */
 function nearestOrthogonal(matrix: Matrix): Matrix {
   let current = matrix
@@ -248,9 +288,10 @@ function quaternionOf(orthogonal: Matrix): { quaternion: number[]; qfac: number 
       qfac,
     }
   }
-  // The largest component is computed from the diagonal, the others follow from it without loss of digits.
+  // A large component is computed from the diagonal, the others follow from it without loss of digits; the first that is
+  // large enough, as in nifti_clib.
   const squares = [0, 1, 2].map((i) => 1 + 2 * r(i, i) - trace)
-  const largest = squares.indexOf(Math.max(...squares))
+  const largest = squares.findIndex((square, i) => square > 1 || i === 2)
   const [j, k] = [(largest + 1) % 3, (largest + 2) % 3]
   const pivot = 0.5 * Math.sqrt(squares[largest] ?? 0)
   const sign = r(k, j) - r(j, k) < 0 ? -1 : 1

@@ -89,18 +89,25 @@ def segmentation_of(probabilities, dataset):
     return result
 
 
-def plans_of():
+def configurations_of(index):
+    """Those that nnU-Net compares: in every fifth dataset also a cascade and its earlier stage."""
+    return ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres") if index % 5 == 3 else ("2d", "3d_fullres")
+
+
+def plans_of(names):
     return {
         "dataset_name": NAME, "plans_name": "nnUNetPlans", "image_reader_writer": "SimpleITKIO",
         "transpose_forward": [0, 1, 2], "transpose_backward": [0, 1, 2], "label_manager": "LabelManager",
         "original_median_spacing_after_transp": [1.5, 0.8, 0.7],
         "original_median_shape_after_transp": [12, 14, 13], "experiment_planner_used": "ExperimentPlanner",
         "foreground_intensity_properties_per_channel": {"0": {}},
-        "configurations": {name: configuration(name) for name in ("2d", "3d_fullres")},
+        "configurations": {name: configuration(name) for name in names},
     }
 
 
 def configuration(name):
+    if name == "3d_cascade_fullres":
+        return {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
     dims = 2 if name == "2d" else 3
     resampling = {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None}
     return {
@@ -124,6 +131,7 @@ def configuration(name):
             "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
         },
         "batch_dice": True,
+        **({"next_stage": "3d_cascade_fullres"} if name == "3d_lowres" else {}),
     }
 
 
@@ -133,7 +141,7 @@ def make(root, rng, index):
     preprocessed, results = root / "preprocessed" / NAME, root / "results" / NAME
     (root / "raw").mkdir(parents=True)
     preprocessed.mkdir(parents=True)
-    texts = {"dataset.json": json.dumps(dataset, indent=4), "plans.json": json.dumps(plans_of(), indent=4)}
+    texts = {"dataset.json": json.dumps(dataset, indent=4), "plans.json": json.dumps(plans_of(configurations_of(index)), indent=4)}
     (preprocessed / "nnUNetPlans.json").write_text(texts["plans.json"])
     (preprocessed / "dataset.json").write_text(texts["dataset.json"])
     cases = [f"case_{i}" for i in range(10)]
@@ -145,12 +153,14 @@ def make(root, rng, index):
             reference[rng.random(reference.shape) < 0.2] = dataset["labels"]["ignore"]
         write(reference, preprocessed / "gt_segmentations" / f"{case}.nii.gz")
     hesitant = index // len(LABELS) % 2  # about faults: then ensembles pay
-    for name in ("2d", "3d_fullres"):
+    for name in configurations_of(index):
         model = results / f"voxgrad__nnUNetPlans__{name}"
         model.mkdir(parents=True)
         for file, text in texts.items():
             (model / file).write_text(text)
         noise = rng.choice([0.1, 1, 4])
+        if "3d_cascade_fullres" in configurations_of(index):  # which then does best
+            noise = 0 if name == "3d_cascade_fullres" else 4
         order = rng.permutation(cases)  # splits may differ between configurations
         for fold in range(5):
             validation = model / f"fold_{fold}" / "validation"
@@ -165,12 +175,12 @@ def make(root, rng, index):
                 save_pickle({"sitk_stuff": stuff, "spacing": [1.5, 0.8, 0.7]}, str(validation / f"{case}.pkl"))
 
 
-def find(root):
+def find(root, index):
     """nnU-Net's decision, in a copy of the results."""
     shutil.copytree(root / "results", root / "expected")
     os.environ.update(nnUNet_raw=str(root / "raw"), nnUNet_preprocessed=str(root / "preprocessed"),
                       nnUNet_results=str(root / "expected"))
-    models = [{"plans": "nnUNetPlans", "configuration": name, "trainer": "voxgrad"} for name in ("2d", "3d_fullres")]
+    models = [{"plans": "nnUNetPlans", "configuration": name, "trainer": "voxgrad"} for name in configurations_of(index)]
     find_best_configuration.find_best_configuration(NAME, models, num_processes=1)
 
 
@@ -183,4 +193,4 @@ else:
     rng = np.random.default_rng(5)
     for index in range(count):
         make(out / f"{index:03d}", rng, index)
-        find(out / f"{index:03d}")
+        find(out / f"{index:03d}", index)

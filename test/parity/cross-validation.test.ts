@@ -33,12 +33,12 @@ describe.skipIf(!there)('cross-validation', () => {
   afterAll(() => rmSync(root, { recursive: true, force: true }))
 
   test(`of ${count} random ones gives nnU-Net's decisions, numbers and voxels`, { timeout: 900_000 }, async () => {
-    const decisions = { ensembles: 0, withoutSteps: 0, foreground: 0, perLabel: 0, voxels: 0 }
+    const decisions = { ensembles: 0, withoutSteps: 0, foreground: 0, perLabel: 0, cascades: 0, voxels: 0 }
     for (const name of readdirSync(root)) {
       const at = (...parts: string[]) => path.join(root, name, ...parts)
       const [ours, theirs] = [at('results', dataset), at('expected', dataset)]
       const folders = { raw: at('raw'), preprocessed: at('preprocessed'), results: at('results') }
-      const { best, postprocessing } = await bestConfiguration({ dataset, folders })
+      const { best, postprocessing, instructions } = await bestConfiguration({ dataset, folders })
 
       const both = (file: string) => [ours, theirs].map((folder) => read(path.join(folder, file)))
       const [found, expected] = both('inference_information.json').map((text) =>
@@ -56,6 +56,12 @@ describe.skipIf(!there)('cross-validation', () => {
         decisions.voxels += await expectSame(file, path.join(ours, folder), path.join(theirs, folder))
 
       decisions.ensembles += Number(best.models.length > 1)
+      const cascades = best.models.filter(({ previousStage }) => previousStage !== undefined).length
+      decisions.cascades += cascades
+      // nnU-Net's own instructions leave the earlier stage out.
+      expect(instructions.match(/--run \S+3d_lowres --folds/g) ?? [], name).toHaveLength(
+        cascades + best.models.filter(({ configuration }) => configuration === '3d_lowres').length,
+      )
       decisions.withoutSteps += Number(postprocessing.length === 0)
       decisions.foreground += postprocessing.filter(({ form }) => form === 'list').length
       decisions.perLabel += postprocessing.filter(({ form }) => form !== 'list').length

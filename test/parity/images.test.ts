@@ -1,17 +1,17 @@
-// Segmentations of every file type as nnU-Net's readers read what voxgrad wrote. VOXGRAD_PEER_PYTHON names a Python that
-// has nnunetv2.
+// Segmentations of every file type as nnU-Net's readers read what voxgrad wrote, and the geometry in NIfTI headers as
+// SimpleITK writes it. VOXGRAD_PEER_PYTHON names a Python that has nnunetv2.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { writeSegmentation } from '../../src/dataset/image.js'
+import { headerFromItk, type ItkGeometry } from '../../src/dataset/nifti-geometry.js'
 import type { ReaderName } from '../../src/dataset/readers.js'
+import { isThere, python } from './nnunet.js'
 
-const python = process.env.VOXGRAD_PEER_PYTHON ?? ''
-const there = existsSync(python)
-if (!there) console.log('image parity skipped: VOXGRAD_PEER_PYTHON names no Python with nnunetv2')
+if (!isThere) console.log('image parity skipped: VOXGRAD_PEER_PYTHON names no Python with nnunetv2')
 
 const [cos, sin] = [Math.cos(0.3), Math.sin(0.3)]
 const volume = {
@@ -35,7 +35,25 @@ const kinds: [ReaderName, string, typeof volume | typeof slice][] = [
   ...['.png', '.bmp', '.tif'].map((ending): [ReaderName, string, typeof slice] => ['NaturalImage2DIO', ending, slice]),
 ]
 
-test.skipIf(!there)('nnU-Net reads every file type that voxgrad writes', { timeout: 300_000 }, async () => {
+function linesOf(...args: string[]): string[] {
+  const script = fileURLToPath(new URL('images.py', import.meta.url))
+  const { status, stdout, stderr } = spawnSync(python, [script, ...args], { encoding: 'utf8', maxBuffer: 2 ** 24 })
+  expect(status, stderr).toBe(0)
+  return stdout.split('\n').filter((line) => line.startsWith('{'))
+}
+
+test.skipIf(!isThere)("NIfTI headers hold SimpleITK's geometry to the bit", { timeout: 300_000 }, () => {
+  const lines = linesOf('--headers', '600')
+  expect(lines).toHaveLength(600)
+  for (const line of lines) {
+    const { grid, header } = JSON.parse(line) as { grid: ItkGeometry; header: Record<string, number[]> }
+    const { pixdim, quaternion, qformOffset, sform } = headerFromItk(grid, [2, 2, 2])
+    const found = { pixdim: pixdim.slice(0, 4), quaternion, offset: qformOffset, sform: sform.flat() }
+    for (const [name, values] of Object.entries(found)) expect(values.map(Math.fround), name).toEqual(header[name])
+  }
+})
+
+test.skipIf(!isThere)('nnU-Net reads every file type that voxgrad writes', { timeout: 300_000 }, async () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'voxgrad-images-'))
   try {
     const written = kinds.flatMap(([reader, ending, grid], index) =>
@@ -49,14 +67,7 @@ test.skipIf(!there)('nnU-Net reads every file type that voxgrad writes', { timeo
       const { spacing, shape } = one.grid
       await writeSegmentation(one.file, labelsOf(one), shape, { geometry, spacing }, one.reader)
     }
-    const script = fileURLToPath(new URL('images.py', import.meta.url))
-    const { status, stdout, stderr } = spawnSync(
-      python,
-      [script, ...possible.flatMap(({ reader, file }) => [reader, file])],
-      { encoding: 'utf8' },
-    )
-    expect(status, stderr).toBe(0)
-    const lines = stdout.split('\n').filter((line) => line.startsWith('{'))
+    const lines = linesOf(...possible.flatMap(({ reader, file }) => [reader, file]))
     expect(lines.length).toBe(possible.length)
     for (const [index, line] of lines.entries()) {
       const one = possible[index] as (typeof possible)[number]

@@ -1,9 +1,10 @@
-// From raw images that are not NIfTI to a trained model and predictions in the same file type.
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+// From raw images that are not .nii.gz to a trained model and predictions in the same file type, in the same place in space.
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { encode } from 'fast-png'
 import { afterAll, expect, test } from 'vitest'
+import type { Geometry } from '../../src/dataset/file-image.js'
 import { readSegmentation, writeSegmentation } from '../../src/dataset/image.js'
 import { checkDataset } from '../../src/dataset/integrity.js'
 import type { ReaderName } from '../../src/dataset/readers.js'
@@ -25,7 +26,19 @@ interface Kind {
   configuration: string
   channels: string[]
   shape: [number, number, number]
+  /** As the reader gives it: z, y, x. */
+  spacing: [number, number, number]
+  geometry: Geometry
 }
+
+/** Turned by the angle whose cosine is 0.8 about z, with y reversed and the origin elsewhere; 1 x 1 x 2 mm. */
+const affine = [
+  [0.8, 0.6, 0, 12.5],
+  [0.6, -0.8, 0, -40],
+  [0, 0, 2, 7.25],
+  [0, 0, 0, 1],
+]
+
 const kinds: Kind[] = [
   {
     ending: '.png',
@@ -33,14 +46,33 @@ const kinds: Kind[] = [
     configuration: '2d',
     channels: ['rgb_to_0_1', 'rescale_to_0_1', 'noNorm'],
     shape: [1, 26, 26],
+    spacing: [999, 1, 1],
+    geometry: {},
   },
-  { ending: '.tif', reader: 'Tiff3DIO', configuration: '3d_fullres', channels: ['CT'], shape: [14, 24, 24] },
+  {
+    ending: '.tif',
+    reader: 'Tiff3DIO',
+    configuration: '3d_fullres',
+    channels: ['CT'],
+    shape: [14, 24, 24],
+    spacing: [2, 1, 1],
+    geometry: {},
+  },
+  {
+    ending: '.nii',
+    reader: 'NibabelIO',
+    configuration: '3d_fullres',
+    channels: ['CT'],
+    shape: [14, 24, 24],
+    spacing: [2, 1, 1],
+    geometry: { nibabel_stuff: { original_affine: affine } },
+  },
 ]
 
-async function writeRaw(folder: string, { ending, reader, channels, shape }: Kind): Promise<void> {
+async function writeRaw(folder: string, { ending, reader, channels, shape, spacing, geometry }: Kind): Promise<void> {
   for (const part of ['imagesTr', 'labelsTr']) mkdirSync(path.join(folder, part), { recursive: true })
   const size = shape[0] * shape[1] * shape[2]
-  const grid = { geometry: {}, spacing: [2, 1, 1] }
+  const grid = { geometry, spacing }
   for (let i = 0; i < cases; i += 1) {
     const labels = Uint8Array.from({ length: size }, (_, index) => labelAt(index, shape[2], i))
     const image = Uint8Array.from({ length: channels.length * size }, (_, index) => {
@@ -52,9 +84,10 @@ async function writeRaw(folder: string, { ending, reader, channels, shape }: Kin
       writeFileSync(file, encode({ width: shape[2], height: shape[1], data: image, channels: 3 }))
     } else {
       await writeSegmentation(file, image, shape, grid, reader)
+    }
+    if (reader === 'Tiff3DIO') {
       // Beside images the spacing file has the name of the case.
-      writeFileSync(path.join(folder, `imagesTr/c${i}.json`), '{"spacing": [2, 1, 1]}')
-      rmSync(path.join(folder, `imagesTr/c${i}_0000.json`))
+      renameSync(path.join(folder, `imagesTr/c${i}_0000.json`), path.join(folder, `imagesTr/c${i}.json`))
     }
     await writeSegmentation(path.join(folder, `labelsTr/c${i}${ending}`), labels, shape, grid, reader)
   }
@@ -68,7 +101,7 @@ async function writeRaw(folder: string, { ending, reader, channels, shape }: Kin
 }
 
 test.each(kinds)('$reader: raw $ending to predictions', { timeout: 300_000 }, async (kind) => {
-  const { ending, reader, configuration, shape } = kind
+  const { ending, reader, configuration, shape, spacing, geometry } = kind
   const base = path.join(root, reader)
   const folders = { raw: `${base}/raw`, preprocessed: `${base}/preprocessed`, results: `${base}/results` }
   const raw = path.join(folders.raw, 'Dataset011_Squares')
@@ -98,6 +131,11 @@ test.each(kinds)('$reader: raw $ending to predictions', { timeout: 300_000 }, as
     )
     expect(ours).toEqual(theirs)
     expect(ours?.shape).toEqual(shape)
-    expect(ours?.spacing).toEqual(reader === 'Tiff3DIO' ? [2, 1, 1] : [999, 1, 1])
+    expect(ours?.spacing).toEqual(spacing)
+    const found = ours?.geometry.nibabel_stuff?.original_affine.flat() ?? []
+    const expected = geometry.nibabel_stuff?.original_affine.flat() ?? []
+    expect(found).toHaveLength(expected.length)
+    // NIfTI's header holds float32.
+    for (const [i, value] of expected.entries()) expect(found[i]).toBeCloseTo(value, 5)
   }
 })
