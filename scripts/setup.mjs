@@ -193,6 +193,9 @@ function setUpNative() {
     ...(process.env.BLOSC2 ? [`--CDBLOSC2=${process.env.BLOSC2}`] : []),
   ])
   say(`native build took ${((Date.now() - started) / 1000).toFixed(0)} s`)
+  if (!existsSync('/dev/nvidia0')) return
+  say('building the CUDA kernels')
+  run(process.execPath, [path.join(root, 'scripts/build-cuda.mjs'), '--quiet'])
 }
 
 const before = existsSync(stampFile) ? JSON.parse(readFileSync(stampFile, 'utf8')) : {}

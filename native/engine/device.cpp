@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 
 #include "failure.h"
+#include "kernels/launch.h"
 
 namespace voxgrad {
 
@@ -35,6 +36,7 @@ at::Device open_device(const std::string& name) {
     if (device.index() >= count) {
       throw Failure("ERR_DEVICE", "device " + name + " is not there: found " + std::to_string(count) + " CUDA devices");
     }
+    load_cuda_kernels();
   }
   return device;
 }

@@ -2,7 +2,7 @@
 #include "engine/network.h"
 
 #include "failure.h"
-#include "kernels/instance_norm.h"
+#include "kernels/ops.h"
 
 namespace voxgrad {
 
@@ -182,7 +182,6 @@ at::Tensor Network::draw_dropout(const std::vector<Address>& samples) const {
 }
 
 at::MemoryFormat Network::memory_format() const {
-  if (!device_.is_cpu()) return at::MemoryFormat::Contiguous;
   return config_.dimensions == 3 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
 }
 
@@ -197,11 +196,8 @@ at::Tensor Network::apply(const ConvBlock& block, const at::Tensor& x, const at:
     y.mul_(dropout.narrow(1, *block.dropout, y.size(1)).reshape(channels).to(y.scalar_type()));
   }
   const at::Tensor &weight = parameters_[block.norm_weight].tensor, &bias = parameters_[block.norm_bias].tensor;
-  if (device_.is_cpu()) {
-    return instance_norm_leaky_relu(y.contiguous(memory_format()), weight, bias, config_.normEps, block.slope);
-  }
-  y = at::instance_norm(y, weight, bias, {}, {}, true, 0.1, config_.normEps, true);
-  return block.slope == 1 ? y : at::leaky_relu_(y, block.slope);
+  return instance_norm_leaky_relu_(y.contiguous(memory_format()), weight, bias, config_.normEps, block.slope,
+                                   /*keep_input=*/block.slope == 1);
 }
 
 at::Tensor Network::apply(const ResidualBlock& block, const at::Tensor& x, const at::Tensor& dropout) const {

@@ -51,7 +51,7 @@ class Network {
   size_t head_count() const { return heads_.size(); }
   const NetworkConfig& config() const { return config_; }
   at::Device device() const { return device_; }
-  /// Layout of images and weights: channels-last on the CPU, where its convolutions are fastest; contiguous elsewhere.
+  /// Layout of images, weights and activations: channels-last.
   at::MemoryFormat memory_format() const;
 
  private:

@@ -39,7 +39,7 @@ enum class Purpose : uint32_t {
   kBrightnessGradient = 21,
   kLocalGamma = 22,
   kSharpening = 23,
-  kPreviousOperator = 24,
+  kPreviousOperator = 26,
   kPreviousRemoval = 25,
   kDropout = 24,
 };
@@ -86,7 +86,9 @@ class Draw {
         step1_(static_cast<uint32_t>(address.step >> 32)) {}
 
   /// The four words of block `index`.
-  PhiloxBlock block(uint32_t index) const { return philox({index, lane_, step0_, step1_}, key0_, key1_); }
+  VOXGRAD_HOST_DEVICE PhiloxBlock block(uint32_t index) const {
+    return philox({index, lane_, step0_, step1_}, key0_, key1_);
+  }
 
   uint32_t next() {
     if (position_ % 4 == 0) current_ = block(position_ / 4);

@@ -1,4 +1,4 @@
-// Instance norm + leaky ReLU on the CPU, channels-last.
+// Instance norm + leaky ReLU: the kernels on any device, and the CPU's own loops over a channels-last tensor.
 #include "kernels/instance_norm.h"
 
 #include <ATen/ATen.h>
@@ -10,6 +10,9 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/launch.h"
+#include "kernels/ops.h"
+
 // The wheel's own kernels choose their instructions at run time; so do these.
 #define VOXGRAD_VECTORIZED __attribute__((target_clones("avx512f", "avx2", "default")))
 
@@ -17,96 +20,159 @@ namespace voxgrad {
 
 namespace {
 
+NormLayout layout_of(const at::Tensor& x) {
+  const int64_t samples = x.size(0), channels = x.size(1), voxels = x.numel() / (samples * channels);
+  const bool channels_last = x.is_contiguous(x.suggest_memory_format()) && x.stride(1) == 1 && channels > 1;
+  TORCH_CHECK(channels_last || x.is_contiguous(), "instance_norm_leaky_relu: expected a dense tensor");
+  return channels_last ? NormLayout{samples, channels, voxels, channels, 1}
+                       : NormLayout{samples, channels, voxels, 1, voxels};
+}
+
+/// Per (sample, channel) rows, as float32: NormRow in three columns, behind them the mean.
+struct Statistics {
+  at::Tensor tensor;
+  NormRow* rows() const { return reinterpret_cast<NormRow*>(tensor.data_ptr<float>()); }
+  float* means() const { return tensor.data_ptr<float>() + tensor.numel() / 4 * 3; }
+};
+
+// ---- kernels, on any device
+// ------------------------------------------------------------------------------------------
+
+/// As many that a large accelerator is busy, and each still adds some 64 voxels.
+int64_t partials_of(int64_t voxels) { return std::clamp<int64_t>(voxels / 64, 1, 4096); }
+
+at::Tensor sums_for(const NormPartition& partition, const at::Tensor& like) {
+  return at::empty({partition.count() * 2}, like.options().dtype(at::kFloat));
+}
+NormSums* sums_in(const at::Tensor& sums) { return reinterpret_cast<NormSums*>(sums.data_ptr<float>()); }
+
+/// Adds partial sums until few enough are left.
+void fold(NormPartition& partition, at::Tensor& sums) {
+  while (partition.partials > NormFold::kGroup) {
+    const int64_t partials = partition.partials;
+    partition.partials = (partials + NormFold::kGroup - 1) / NormFold::kGroup;
+    const at::Tensor folded = sums_for(partition, sums);
+    launch(sums.device(), partition.count(),
+           NormFold{sums_in(sums), sums_in(folded), partition.layout.channels, partials, partition.partials});
+    sums = folded;
+  }
+}
+
+template <class Element>
+void forward_kernels(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight, const at::Tensor& bias,
+                     const Statistics& statistics, double eps, float slope, bool keep_input) {
+  const NormLayout layout = layout_of(x);
+  NormPartition partition{layout, partials_of(layout.voxels)};
+  const auto* values = static_cast<const Element*>(x.data_ptr());
+  at::Tensor sums = sums_for(partition, x);
+  launch(x.device(), partition.count(), NormMoments<Element>{values, sums_in(sums), partition}, 1);
+  fold(partition, sums);
+  launch(x.device(), layout.samples * layout.channels,
+         NormFinish<Element>{values, weight.data_ptr<float>(), bias.data_ptr<float>(), sums_in(sums),
+                             statistics.means(), statistics.rows(), partition, eps, keep_input});
+  launch(x.device(), x.numel(),
+         NormApply<Element>{values, static_cast<Element*>(y.data_ptr()), statistics.means(), bias.data_ptr<float>(),
+                            statistics.rows(), layout, slope});
+}
+
+template <class Element>
+void backward_kernels(const at::Tensor& kept, const at::Tensor& gradient, const Statistics& statistics, float slope,
+                      const at::Tensor& result, const at::Tensor& weight_gradient, const at::Tensor& bias_gradient) {
+  const NormLayout layout = layout_of(kept);
+  NormPartition partition{layout, partials_of(layout.voxels)};
+  const auto *values = static_cast<const Element*>(kept.data_ptr()),
+             *gradients = static_cast<const Element*>(gradient.data_ptr());
+  at::Tensor sums = sums_for(partition, kept);
+  launch(kept.device(), partition.count(),
+         NormGradientSums<Element>{values, gradients, statistics.rows(), sums_in(sums), partition, slope, 1 / slope},
+         1);
+  fold(partition, sums);
+  const at::Tensor means = at::empty({layout.samples * layout.channels * 2}, sums.options());
+  launch(kept.device(), layout.channels,
+         NormParameterGradients{sums_in(sums), sums_in(means), weight_gradient.data_ptr<float>(),
+                                bias_gradient.data_ptr<float>(), partition});
+  launch(kept.device(), kept.numel(),
+         NormInputGradient<Element>{values, gradients, static_cast<Element*>(result.data_ptr()), statistics.rows(),
+                                    sums_in(means), layout, slope, 1 / slope});
+}
+
+// ---- the CPU's loops, float32 and channels-last
+// ----------------------------------------------------------------------
+
 /// Voxels whose sums are made in float32. Fixed, so that the result does not depend on the number of threads.
 constexpr int64_t kRun = 512;
 
-/// sums[c] += values - shift, squares[c] += (values - shift)^2 over `voxels` rows of C channels.
 VOXGRAD_VECTORIZED void add_moments(const float* __restrict values, int64_t voxels, int64_t channels,
                                     const float* __restrict shift, float* __restrict sums, float* __restrict squares) {
   for (int64_t voxel = 0; voxel < voxels; ++voxel, values += channels) {
-    for (int64_t c = 0; c < channels; ++c) {
-      const float centered = values[c] - shift[c];
-      sums[c] += centered;
-      squares[c] += centered * centered;
-    }
+    for (int64_t c = 0; c < channels; ++c) add_moment(values[c], shift[c], sums[c], squares[c]);
   }
 }
 
-/// result = leaky_relu((values - mean) * scale + bias).
-VOXGRAD_VECTORIZED void normalize(const float* __restrict values, int64_t voxels, int64_t channels,
-                                  const float* __restrict mean, const float* __restrict scale,
-                                  const float* __restrict bias, float slope, float* __restrict result) {
+/// `values` may be `result`.
+VOXGRAD_VECTORIZED void normalize(const float* values, int64_t voxels, int64_t channels, const float* __restrict mean,
+                                  const float* __restrict scale, const float* __restrict bias, float slope,
+                                  float* result) {
   for (int64_t voxel = 0; voxel < voxels; ++voxel, values += channels, result += channels) {
-    for (int64_t c = 0; c < channels; ++c) {
-      const float y = (values[c] - mean[c]) * scale[c] + bias[c];
-      result[c] = y > 0 ? y : y * slope;
-    }
+#pragma GCC ivdep
+    for (int64_t c = 0; c < channels; ++c) result[c] = leaky_relu((values[c] - mean[c]) * scale[c] + bias[c], slope);
   }
 }
 
-/// Sums of the gradient behind the leaky ReLU, and of it times the centered value.
-VOXGRAD_VECTORIZED void add_gradient_sums(const float* __restrict values, const float* __restrict gradient,
-                                          int64_t voxels, int64_t channels, const float* __restrict mean,
-                                          const float* __restrict scale, const float* __restrict bias, float slope,
+VOXGRAD_VECTORIZED void add_gradient_sums(const float* __restrict kept, const float* __restrict gradient,
+                                          int64_t voxels, int64_t channels, const float* __restrict offset,
+                                          const float* __restrict factor, float slope, float inverse_slope,
                                           float* __restrict sums, float* __restrict products) {
-  for (int64_t voxel = 0; voxel < voxels; ++voxel, values += channels, gradient += channels) {
+  for (int64_t voxel = 0; voxel < voxels; ++voxel, kept += channels, gradient += channels) {
     for (int64_t c = 0; c < channels; ++c) {
-      const float centered = values[c] - mean[c];
-      const float y = centered * scale[c] + bias[c];
-      const float g = y > 0 ? gradient[c] : gradient[c] * slope;
+      float g, normalized;
+      recover(kept[c], gradient[c], {offset[c], factor[c], 0}, slope, inverse_slope, g, normalized);
       sums[c] += g;
-      products[c] += g * centered;
+      products[c] += g * normalized;
     }
   }
 }
 
-/// result = scale * g - constant - linear * (values - mean).
-VOXGRAD_VECTORIZED void input_gradient(const float* __restrict values, const float* __restrict gradient, int64_t voxels,
-                                       int64_t channels, const float* __restrict mean, const float* __restrict scale,
-                                       const float* __restrict bias, const float* __restrict constant,
-                                       const float* __restrict linear, float slope, float* __restrict result) {
-  for (int64_t voxel = 0; voxel < voxels; ++voxel, values += channels, gradient += channels, result += channels) {
+VOXGRAD_VECTORIZED void input_gradient(const float* __restrict kept, const float* __restrict gradient, int64_t voxels,
+                                       int64_t channels, const float* __restrict offset, const float* __restrict factor,
+                                       const float* __restrict scale, const float* __restrict mean,
+                                       const float* __restrict mean_product, float slope, float inverse_slope,
+                                       float* __restrict result) {
+  for (int64_t voxel = 0; voxel < voxels; ++voxel, kept += channels, gradient += channels, result += channels) {
     for (int64_t c = 0; c < channels; ++c) {
-      const float centered = values[c] - mean[c];
-      const float y = centered * scale[c] + bias[c];
-      const float g = y > 0 ? gradient[c] : gradient[c] * slope;
-      result[c] = scale[c] * g - constant[c] - linear[c] * centered;
+      float g, normalized;
+      recover(kept[c], gradient[c], {offset[c], factor[c], 0}, slope, inverse_slope, g, normalized);
+      result[c] = scale[c] * (g - mean[c] - normalized * mean_product[c]);
     }
   }
 }
-
-struct Extents {
-  int64_t samples, voxels, channels;
-  int64_t runs() const { return (voxels + kRun - 1) / kRun; }
-};
-
-Extents extents_of(const at::Tensor& x) { return {x.size(0), x.numel() / (x.size(0) * x.size(1)), x.size(1)}; }
 
 /// Calls work(sample, first value of the run, voxels of the run, run) for all runs of all samples, in parallel.
 template <class Work>
-void for_each_run(const Extents& extents, const Work& work) {
-  at::parallel_for(0, extents.samples * extents.runs(), 8, [&](int64_t begin, int64_t end) {
+void for_each_run(const NormLayout& layout, const Work& work) {
+  const int64_t runs = (layout.voxels + kRun - 1) / kRun;
+  at::parallel_for(0, layout.samples * runs, 8, [&](int64_t begin, int64_t end) {
     for (int64_t index = begin; index < end; ++index) {
-      const int64_t sample = index / extents.runs(), run = index % extents.runs();
-      const int64_t voxels = std::min(kRun, extents.voxels - run * kRun);
-      work(sample, (sample * extents.voxels + run * kRun) * extents.channels, voxels, index);
+      const int64_t sample = index / runs, run = index % runs;
+      const int64_t voxels = std::min(kRun, layout.voxels - run * kRun);
+      work(sample, (sample * layout.voxels + run * kRun) * layout.channels, voxels, index);
     }
   });
 }
 
 /// Two columns of sums a run, filled by `fill`, added in order in float64: result[sample * C + c] is {first, second}.
 template <class Fill>
-std::vector<std::array<double, 2>> sum_runs(const Extents& extents, const Fill& fill) {
-  const int64_t channels = extents.channels;
-  std::vector<float> partial(static_cast<size_t>(extents.samples * extents.runs() * 2 * channels), 0.0f);
-  for_each_run(extents, [&](int64_t sample, int64_t first, int64_t voxels, int64_t index) {
+std::vector<std::array<double, 2>> sum_runs(const NormLayout& layout, const Fill& fill) {
+  const int64_t channels = layout.channels, runs = (layout.voxels + kRun - 1) / kRun;
+  std::vector<float> partial(static_cast<size_t>(layout.samples * runs * 2 * channels), 0.0f);
+  for_each_run(layout, [&](int64_t sample, int64_t first, int64_t voxels, int64_t index) {
     float* sums = partial.data() + index * 2 * channels;
     fill(sample, first, voxels, sums, sums + channels);
   });
-  std::vector<std::array<double, 2>> result(static_cast<size_t>(extents.samples * channels), {0.0, 0.0});
-  for (int64_t index = 0; index < extents.samples * extents.runs(); ++index) {
+  std::vector<std::array<double, 2>> result(static_cast<size_t>(layout.samples * channels), {0.0, 0.0});
+  for (int64_t index = 0; index < layout.samples * runs; ++index) {
     const float* sums = partial.data() + index * 2 * channels;
-    auto* target = result.data() + index / extents.runs() * channels;
+    auto* target = result.data() + index / runs * channels;
     for (int64_t c = 0; c < channels; ++c) {
       target[c][0] += sums[c];
       target[c][1] += sums[channels + c];
@@ -115,120 +181,185 @@ std::vector<std::array<double, 2>> sum_runs(const Extents& extents, const Fill& 
   return result;
 }
 
+/// The columns of NormRow, one after the other, as vector instructions want them.
+struct Columns {
+  std::vector<float> offset, factor, scale;
+  explicit Columns(const Statistics& statistics) {
+    const NormRow* rows = statistics.rows();
+    for (int64_t i = 0; i < statistics.tensor.numel() / 4; ++i) {
+      offset.push_back(rows[i].offset);
+      factor.push_back(rows[i].factor);
+      scale.push_back(rows[i].scale);
+    }
+  }
+};
+
+void forward_loops(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight, const at::Tensor& bias,
+                   const Statistics& statistics, double eps, float slope, bool keep_input) {
+  const NormLayout layout = layout_of(x);
+  const int64_t channels = layout.channels;
+  const float *values = x.data_ptr<float>(), *shift = bias.data_ptr<float>();
+  const auto moments =
+      sum_runs(layout, [&](int64_t sample, int64_t first, int64_t voxels, float* sums, float* squares) {
+        add_moments(values + first, voxels, channels, values + sample * layout.voxels * channels, sums, squares);
+      });
+  for (size_t i = 0; i < moments.size(); ++i) {
+    const size_t sample = i / static_cast<size_t>(channels), c = i % static_cast<size_t>(channels);
+    const auto found =
+        NormStatistics::of(moments[i][0], moments[i][1],
+                           values[static_cast<int64_t>(sample) * layout.voxels * channels + static_cast<int64_t>(c)],
+                           static_cast<double>(layout.voxels), eps);
+    statistics.means()[i] = static_cast<float>(found.mean);
+    statistics.rows()[i] = found.row(weight.data_ptr<float>()[c], shift[c], keep_input);
+  }
+  const Columns columns(statistics);
+  float* result = y.data_ptr<float>();
+  for_each_run(layout, [&](int64_t sample, int64_t first, int64_t voxels, int64_t) {
+    normalize(values + first, voxels, channels, statistics.means() + sample * channels,
+              columns.scale.data() + sample * channels, shift, slope, result + first);
+  });
+}
+
+void backward_loops(const at::Tensor& kept, const at::Tensor& gradient, const Statistics& statistics, float slope,
+                    const at::Tensor& result, const at::Tensor& weight_gradient, const at::Tensor& bias_gradient) {
+  const NormLayout layout = layout_of(kept);
+  const int64_t channels = layout.channels;
+  const float *values = kept.data_ptr<float>(), *gradients = gradient.data_ptr<float>();
+  const Columns columns(statistics);
+  const float inverse_slope = 1 / slope;
+  const auto sums = sum_runs(layout, [&](int64_t sample, int64_t first, int64_t voxels, float* total, float* products) {
+    const int64_t row = sample * channels;
+    add_gradient_sums(values + first, gradients + first, voxels, channels, columns.offset.data() + row,
+                      columns.factor.data() + row, slope, inverse_slope, total, products);
+  });
+  std::vector<float> means(sums.size()), mean_products(sums.size());
+  std::vector<double> totals(static_cast<size_t>(channels), 0.0), products(totals);
+  const auto count = static_cast<double>(layout.voxels);
+  for (size_t i = 0; i < sums.size(); ++i) {
+    const size_t c = i % static_cast<size_t>(channels);
+    totals[c] += sums[i][0];
+    products[c] += sums[i][1];
+    means[i] = static_cast<float>(sums[i][0] / count);
+    mean_products[i] = static_cast<float>(sums[i][1] / count);
+  }
+  std::copy(totals.begin(), totals.end(), bias_gradient.data_ptr<float>());
+  std::copy(products.begin(), products.end(), weight_gradient.data_ptr<float>());
+  float* target = result.data_ptr<float>();
+  for_each_run(layout, [&](int64_t sample, int64_t first, int64_t voxels, int64_t) {
+    const int64_t row = sample * channels;
+    input_gradient(values + first, gradients + first, voxels, channels, columns.offset.data() + row,
+                   columns.factor.data() + row, columns.scale.data() + row, means.data() + row,
+                   mean_products.data() + row, slope, inverse_slope, target + first);
+  });
+}
+
+// ---- the ops
+// ---------------------------------------------------------------------------------------------------------
+
+bool takes_loops(const at::Tensor& x) {
+  return x.is_cpu() && x.scalar_type() == at::kFloat && layout_of(x).channels_last();
+}
+
+template <class Work>
+void for_element_type(const at::Tensor& x, const Work& work) {
+  switch (x.scalar_type()) {
+    case at::kFloat:
+      return work(float{});
+    case at::kBFloat16:
+      return work(BFloat16{});
+    case at::kHalf:
+      return work(Float16{});
+    default:
+      TORCH_CHECK(false, "instance_norm_leaky_relu: expected float32, bfloat16 or float16");
+  }
+}
+
+/// (y, statistics); y is x itself, overwritten, unless the input is kept.
+std::tuple<at::Tensor, at::Tensor> forward_op(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                                              double eps, double slope, bool keep_input, bool loops) {
+  TORCH_CHECK(slope > 0 && (slope == 1 || !keep_input), "instance_norm_leaky_relu: cannot invert this leaky ReLU");
+  const Statistics statistics{at::empty({4, x.size(0) * x.size(1)}, x.options().dtype(at::kFloat))};
+  const at::Tensor y = keep_input ? at::empty_like(x) : x;
+  if (loops) {
+    forward_loops(x, y, weight, bias, statistics, eps, static_cast<float>(slope), keep_input);
+  } else {
+    for_element_type(x, [&](auto element) {
+      forward_kernels<decltype(element)>(x, y, weight, bias, statistics, eps, static_cast<float>(slope), keep_input);
+    });
+  }
+  return {y, statistics.tensor};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> backward_op(const at::Tensor& gradient_in, const at::Tensor& kept,
+                                                           const at::Tensor& statistics, double slope, bool loops) {
+  const bool channels_last = layout_of(kept).channels_last();
+  const at::Tensor gradient =
+      gradient_in.contiguous(channels_last ? kept.suggest_memory_format() : at::MemoryFormat::Contiguous);
+  const at::Tensor result = at::empty_like(kept);
+  const auto options = kept.options().dtype(at::kFloat);
+  const at::Tensor weight_gradient = at::empty({kept.size(1)}, options),
+                   bias_gradient = at::empty_like(weight_gradient);
+  if (loops) {
+    backward_loops(kept, gradient, {statistics}, static_cast<float>(slope), result, weight_gradient, bias_gradient);
+  } else {
+    for_element_type(kept, [&](auto element) {
+      backward_kernels<decltype(element)>(kept, gradient, {statistics}, static_cast<float>(slope), result,
+                                          weight_gradient, bias_gradient);
+    });
+  }
+  return {result, weight_gradient, bias_gradient};
+}
+
 class InstanceNormLeakyRelu : public torch::autograd::Function<InstanceNormLeakyRelu> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias, double eps, double slope) {
-    const Extents extents = extents_of(x);
-    const int64_t channels = extents.channels;
-    const float* values = x.data_ptr<float>();
-    const auto moments =
-        sum_runs(extents, [&](int64_t sample, int64_t first, int64_t voxels, float* sums, float* squares) {
-          add_moments(values + first, voxels, channels, values + sample * extents.voxels * channels, sums, squares);
-        });
-    // Rows: mean, 1 / standard deviation, and that times the weight; each (samples, channels).
-    at::Tensor statistics = at::empty({3, extents.samples * channels}, x.options());
-    float* mean = statistics.data_ptr<float>();
-    float *inverse = mean + moments.size(), *scale = inverse + moments.size();
-    const auto count = static_cast<double>(extents.voxels);
-    for (size_t i = 0; i < moments.size(); ++i) {
-      const auto c = static_cast<int64_t>(i) % channels;
-      const double shift = values[static_cast<int64_t>(i) / channels * extents.voxels * channels + c];
-      const double centered = moments[i][0] / count;
-      const double variance = std::max(moments[i][1] / count - centered * centered, 0.0);
-      const double reciprocal = 1.0 / std::sqrt(variance + eps);
-      mean[i] = static_cast<float>(shift + centered);
-      inverse[i] = static_cast<float>(reciprocal);
-      scale[i] = static_cast<float>(weight.data_ptr<float>()[c] * reciprocal);
-    }
-    at::Tensor y = at::empty_like(x);
-    float* result = y.data_ptr<float>();
-    for_each_run(extents, [&](int64_t sample, int64_t first, int64_t voxels, int64_t) {
-      const int64_t row = sample * channels;
-      normalize(values + first, voxels, channels, mean + row, scale + row, bias.data_ptr<float>(),
-                static_cast<float>(slope), result + first);
-    });
-    context->save_for_backward({x, statistics, bias});
+                            const at::Tensor& bias, double eps, double slope, bool keep_input, bool loops) {
+    const auto [y, statistics] = forward_op(x, weight, bias, eps, slope, keep_input, loops);
+    if (!keep_input) context->mark_dirty({x});
+    context->save_for_backward({keep_input ? x : y, statistics});
     context->saved_data["slope"] = slope;
+    context->saved_data["loops"] = loops;
     return y;
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &statistics = saved[1], &bias = saved[2];
-    const auto slope = static_cast<float>(context->saved_data["slope"].toDouble());
-    const Extents extents = extents_of(x);
-    const int64_t channels = extents.channels, rows = extents.samples * channels;
-    const at::Tensor dense = gradients[0].contiguous(x.suggest_memory_format());
-    const float *values = x.data_ptr<float>(), *gradient = dense.data_ptr<float>();
-    const float* mean = statistics.data_ptr<float>();
-    const float *inverse = mean + rows, *scale = inverse + rows;
-    const float* shift = bias.data_ptr<float>();
-
-    const auto sums =
-        sum_runs(extents, [&](int64_t sample, int64_t first, int64_t voxels, float* total, float* products) {
-          const int64_t row = sample * channels;
-          add_gradient_sums(values + first, gradient + first, voxels, channels, mean + row, scale + row, shift, slope,
-                            total, products);
-        });
-    at::Tensor weight_gradient = at::zeros({channels}, x.options()), bias_gradient = at::zeros({channels}, x.options());
-    std::vector<float> constant(sums.size()), linear(sums.size());
-    const auto count = static_cast<double>(extents.voxels);
-    for (size_t i = 0; i < sums.size(); ++i) {
-      const size_t c = i % static_cast<size_t>(channels);
-      const double normalized = sums[i][1] * inverse[i];  // sum of g times the normalized value
-      weight_gradient.data_ptr<float>()[c] += static_cast<float>(normalized);
-      bias_gradient.data_ptr<float>()[c] += static_cast<float>(sums[i][0]);
-      constant[i] = static_cast<float>(scale[i] * sums[i][0] / count);
-      linear[i] = static_cast<float>(scale[i] * normalized * inverse[i] / count);
-    }
-    at::Tensor result = at::empty_like(x);
-    float* target = result.data_ptr<float>();
-    for_each_run(extents, [&](int64_t sample, int64_t first, int64_t voxels, int64_t) {
-      const int64_t row = sample * channels;
-      input_gradient(values + first, gradient + first, voxels, channels, mean + row, scale + row, shift,
-                     constant.data() + row, linear.data() + row, slope, target + first);
-    });
-    return {result, weight_gradient, bias_gradient, {}, {}};
+    const auto [x, weight, bias] =
+        backward_op(gradients[0], saved[0], saved[1], context->saved_data["slope"].toDouble(),
+                    context->saved_data["loops"].toBool());
+    return {x, weight, bias, {}, {}, {}, {}};
   }
 };
 
 }  // namespace
 
-at::Tensor instance_norm_leaky_relu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps,
-                                    double negative_slope) {
-  return InstanceNormLeakyRelu::apply(x, weight, bias, eps, negative_slope);
+at::Tensor instance_norm_leaky_relu_(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps,
+                                     double negative_slope, bool keep_input) {
+  return InstanceNormLeakyRelu::apply(x, weight, bias, eps, negative_slope, keep_input, takes_loops(x));
 }
 
 namespace {
-/// Any layout in, the channels-last layout that the kernel needs out.
-at::Tensor channels_last(const at::Tensor& x) {
-  return x.contiguous(x.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast);
+/// A copy in one of the layouts.
+at::Tensor laid_out(const at::Tensor& x, bool channels_last) {
+  const auto last = x.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
+  return x.clone(channels_last ? last : at::MemoryFormat::Contiguous);
 }
 
-using Gradients = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
-
-Gradients gradients_of(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& weight,
-                       const at::Tensor& bias, double eps, double slope) {
-  // Ops are called in inference mode, whose tensors know no gradient.
-  const c10::InferenceMode off(false);
-  const at::AutoGradMode enabled(true);
-  at::Tensor leaves[3];
-  for (const auto& [leaf, source] : {std::pair{0, channels_last(x)}, std::pair{1, weight}, std::pair{2, bias}}) {
-    leaves[leaf] = source.detach().clone().set_requires_grad(true);
-  }
-  instance_norm_leaky_relu(leaves[0], leaves[1], leaves[2], eps, slope).backward(gradient.clone());
-  return {leaves[0].grad().contiguous(), leaves[1].grad(), leaves[2].grad()};
+// For tests and benchmarks: any layout, and the kernels also on the CPU.
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> whole(const at::Tensor& x, const at::Tensor& gradient,
+                                                                 const at::Tensor& weight, const at::Tensor& bias,
+                                                                 double eps, double slope, bool channels_last,
+                                                                 bool keep_input, bool kernels) {
+  const at::Tensor input = laid_out(x, channels_last);
+  const bool loops = !kernels && takes_loops(input);
+  const auto [y, statistics] = forward_op(input, weight, bias, eps, slope, keep_input, loops);
+  const auto [dx, dweight, dbias] =
+      backward_op(laid_out(gradient, channels_last), keep_input ? input : y, statistics, slope, loops);
+  return {y.contiguous(), dx.contiguous(), dweight, dbias};
 }
 }  // namespace
 
-TORCH_LIBRARY_IMPL(voxgrad, CompositeImplicitAutograd, m) {
-  m.impl("instance_norm_leaky_relu",
-         [](const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps, double slope) {
-           return instance_norm_leaky_relu(channels_last(x), weight, bias, eps, slope).contiguous();
-         });
-  m.impl("instance_norm_leaky_relu_backward", gradients_of);
-}
+TORCH_LIBRARY_IMPL(voxgrad, CompositeExplicitAutograd, m) { m.impl("instance_norm_leaky_relu", whole); }
 
 }  // namespace voxgrad

@@ -1,9 +1,10 @@
-// The noise field: CPU launcher, and the composition for devices without a kernel. Also Philox blocks, for tests.
+// The noise field: its op, and the same composed of ATen's ops as an independent check. Also Philox blocks, for tests.
 #include "kernels/normal_field.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/library.h>
 
+#include "kernels/launch.h"
 #include "kernels/ops.h"
 
 namespace voxgrad {
@@ -21,18 +22,11 @@ Draw draw_of(at::IntArrayRef words) {
   return Draw(address, static_cast<Purpose>(word(2) >> 16));
 }
 
-void add_normal_field_cpu(const at::Tensor& values, double standard_deviation, at::IntArrayRef words) {
+void add_normal_field_kernel(const at::Tensor& values, double standard_deviation, at::IntArrayRef words) {
   TORCH_CHECK(values.is_contiguous(), "add_normal_field: the tensor must be contiguous");
-  const Draw draw = draw_of(words);
   const int64_t count = values.numel();
-  const float deviation = static_cast<float>(standard_deviation);
-  float* data = values.data_ptr<float>();
-  at::parallel_for(0, (count + 3) / 4, 1024, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) {
-      const std::array<float, 4> normal = normal_block(draw, static_cast<uint32_t>(block));
-      for (int64_t i = 4 * block; i < std::min(4 * block + 4, count); ++i) data[i] += deviation * normal[i - 4 * block];
-    }
-  });
+  launch(values.device(), (count + 3) / 4,
+         AddNormalField{values.data_ptr<float>(), count, draw_of(words), static_cast<float>(standard_deviation)}, 1024);
 }
 
 /// Philox4x32-10 on int64 tensors that hold 32-bit words: products wrap as unsigned 64-bit numbers would.
@@ -85,8 +79,7 @@ void add_normal_field(at::Tensor& values, double standard_deviation, const Draw&
   op.call(values, standard_deviation, words_of(draw));
 }
 
-TORCH_LIBRARY_IMPL(voxgrad, CPU, m) { m.impl("add_normal_field_", add_normal_field_cpu); }
-TORCH_LIBRARY_IMPL(voxgrad, CompositeExplicitAutograd, m) { m.impl("add_normal_field_", add_normal_field_composed); }
+TORCH_LIBRARY_IMPL(voxgrad, CompositeExplicitAutograd, m) { m.impl("add_normal_field_", add_normal_field_kernel); }
 TORCH_LIBRARY_IMPL(voxgrad, CompositeImplicitAutograd, m) {
   m.impl("add_normal_field_composed_", add_normal_field_composed);
   m.impl("philox_block", philox_block);

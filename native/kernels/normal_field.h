@@ -20,4 +20,17 @@ VOXGRAD_HOST_DEVICE inline std::array<float, 4> normal_block(const Draw& draw, u
   return normal;
 }
 
+/// Adds deviation times the field to values; index: of a block of four.
+struct AddNormalField {
+  float* values;
+  int64_t count;
+  Draw draw;
+  float deviation;
+
+  VOXGRAD_HOST_DEVICE void operator()(int64_t block) const {
+    const std::array<float, 4> normal = normal_block(draw, static_cast<uint32_t>(block));
+    for (int64_t i = 4 * block; i < 4 * block + 4 && i < count; ++i) values[i] += deviation * normal[i - 4 * block];
+  }
+};
+
 }  // namespace voxgrad

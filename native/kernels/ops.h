@@ -18,4 +18,11 @@ std::tuple<at::Tensor, at::Tensor> warp(const at::Tensor& image, const at::Tenso
 /// In place: adds standard_deviation times a normal field, number i to element i, to a contiguous float32 tensor.
 void add_normal_field(at::Tensor& values, double standard_deviation, const Draw& draw);
 
+/// leaky_relu((x - mean) / sqrt(var + eps) * weight + bias) per sample and channel; var is the population variance.
+/// x: (B, C, ...) float32, bfloat16 or float16, dense in either layout; weight, bias: (C) float32. Differentiable.
+/// x itself is overwritten and returned, and the result is all that is kept for the gradient; with keep_input x stays,
+/// is kept, and negative_slope must be 1: for weights that may be 0, which no result tells the input of.
+at::Tensor instance_norm_leaky_relu_(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps,
+                                     double negative_slope, bool keep_input);
+
 }  // namespace voxgrad

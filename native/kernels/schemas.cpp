@@ -16,12 +16,11 @@ TORCH_LIBRARY(voxgrad, m) {
   m.def("add_normal_field_(Tensor(a!) values, float standard_deviation, int[] words) -> ()");
   // The same, composed of ATen's ops on any device.
   m.def("add_normal_field_composed_(Tensor(a!) values, float standard_deviation, int[] words) -> ()");
-  // Instance norm and leaky ReLU of a channels-last tensor on the CPU.
-  m.def("instance_norm_leaky_relu(Tensor x, Tensor weight, Tensor bias, float eps, float negative_slope) -> Tensor");
-  // Its gradients for a gradient of the result: of x, weight and bias.
+  // Instance norm and leaky ReLU with the gradients of x, weight and bias for a gradient of the result. keep_input:
+  // backward is given x, not the result; kernels: those of an accelerator, also on the CPU.
   m.def(
-      "instance_norm_leaky_relu_backward(Tensor gradient, Tensor x, Tensor weight, Tensor bias, float eps, "
-      "float negative_slope) -> (Tensor, Tensor, Tensor)");
+      "instance_norm_leaky_relu(Tensor x, Tensor gradient, Tensor weight, Tensor bias, float eps, "
+      "float negative_slope, bool channels_last, bool keep_input, bool kernels) -> (Tensor, Tensor, Tensor, Tensor)");
   // The four words of one Philox4x32-10 block.
   m.def("philox_block(int[] counter, int[] key) -> Tensor");
 

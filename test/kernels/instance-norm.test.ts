@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest'
 import { callOp } from '../augment/op.js'
 
 const eps = 1e-5
-const slope = 0.01
 
 /** Pseudo-random numbers in [-1, 1). */
 const noise = (count: number, seed: number) =>
@@ -19,13 +18,16 @@ interface Reference {
   dbias: Float64Array
 }
 
-function reference(
-  x: Float32Array,
-  g: Float32Array,
-  weight: Float32Array,
-  bias: Float32Array,
-  samples: number,
-): Reference {
+interface Problem {
+  x: Float32Array
+  g: Float32Array
+  weight: Float32Array
+  bias: Float32Array
+  samples: number
+  slope: number
+}
+
+function reference({ x, g, weight, bias, samples, slope }: Problem): Reference {
   const channels = weight.length
   const voxels = x.length / samples / channels
   const result = {
@@ -73,16 +75,28 @@ function deviation(ours: ArrayLike<number | bigint>, theirs: Float64Array): numb
   return Math.sqrt(difference / size)
 }
 
-describe('instance norm and leaky ReLU', () => {
-  it.each([
-    ['3D', [2, 8, 20, 28, 20], 0],
-    ['3D, mean 1', [2, 8, 20, 28, 20], 1],
-    ['3D, mean 5', [1, 5, 33, 17, 9], 5],
-    ['2D', [3, 7, 41, 13], 0.5],
-    ['a few voxels', [2, 3, 1, 2, 3], 0],
-    ['117 channels', [1, 117, 4, 5, 6], 2],
-  ])('%s', (_, shape, mean) => {
+const shapes: [string, number[], number][] = [
+  ['3D', [2, 8, 20, 28, 20], 0],
+  ['3D, mean 1', [2, 8, 20, 28, 20], 1],
+  ['3D, mean 5', [1, 5, 33, 17, 9], 5],
+  ['2D', [3, 7, 41, 13], 0.5],
+  ['a few voxels', [2, 3, 1, 2, 3], 0],
+  ['1 channel', [2, 1, 9, 8, 7], 0.5],
+  ['117 channels', [1, 117, 4, 5, 6], 2],
+  ['more partial sums than one fold takes', [1, 2, 32, 40, 33], 0.1],
+]
+const ways: [string, boolean, boolean, boolean][] = [
+  ["the CPU's loops", true, false, false],
+  ["the CPU's loops, input kept", true, true, false],
+  ["an accelerator's kernels", true, false, true],
+  ["an accelerator's kernels, input kept", true, true, true],
+  ['kernels, contiguous', false, false, true],
+]
+
+describe.each(ways)('instance norm and leaky ReLU by %s', (_, channelsLast, keepInput, kernels) => {
+  it.each(shapes)('%s', (_, shape, mean) => {
     const [samples = 0, channels = 0] = shape
+    const slope = keepInput ? 1 : 0.01
     const count = shape.reduce((product, extent) => product * extent, 1)
     const x = noise(count, 1).map((value) => value + mean)
     const g = noise(count, 2)
@@ -90,16 +104,17 @@ describe('instance norm and leaky ReLU', () => {
     const bias = noise(channels, 4)
     const tensors = [
       { data: x, shape },
+      { data: g, shape },
       { data: weight, shape: [channels] },
       { data: bias, shape: [channels] },
     ]
-    const [y] = callOp('instance_norm_leaky_relu', [...tensors, eps, slope])
-    const gradients = callOp('instance_norm_leaky_relu_backward', [{ data: g, shape }, ...tensors, eps, slope])
-    const expected = reference(x, g, weight, bias, samples)
-    expect(deviation(y?.data ?? [], expected.y)).toBeLessThan(1e-6)
+    const options = [eps, slope, channelsLast, keepInput, kernels]
+    const results = callOp('instance_norm_leaky_relu', [...tensors, ...options]).map(({ data }) => data)
+    const expected = reference({ x, g, weight, bias, samples, slope })
+    expect(deviation(results[0] ?? [], expected.y)).toBeLessThan(1e-6)
     // A value whose sign behind the norm is lost to rounding passes its gradient differently: few, so a looser bound.
-    expect(deviation(gradients[0]?.data ?? [], expected.dx)).toBeLessThan(1e-3)
-    expect(deviation(gradients[1]?.data ?? [], expected.dweight)).toBeLessThan(1e-5)
-    expect(deviation(gradients[2]?.data ?? [], expected.dbias)).toBeLessThan(1e-5)
+    expect(deviation(results[1] ?? [], expected.dx)).toBeLessThan(1e-3)
+    expect(deviation(results[2] ?? [], expected.dweight)).toBeLessThan(1e-5)
+    expect(deviation(results[3] ?? [], expected.dbias)).toBeLessThan(1e-5)
   })
 })

@@ -1,0 +1,37 @@
+// Runs a kernel wherever its data lies. A kernel is a functor over an index, in a header that host and device compile
+// alike: on the CPU (and on the pretend accelerator of the tests) threads loop over it here, on CUDA launch.cuh does.
+#pragma once
+#include <ATen/Parallel.h>
+#include <c10/core/Device.h>
+
+#include <typeinfo>
+
+namespace voxgrad {
+
+/// Runs a functor for indices 0 to count - 1 on a CUDA stream (cudaStream_t); returns cudaGetLastError().
+using CudaLauncher = int (*)(const void* functor, int64_t count, void* stream);
+
+/// Opens the library of compiled kernels (build/Release/libvoxgrad_cuda.so); once.
+/// Throws Failure(ERR_DEVICE) that says how to build it if it is not there or does not fit.
+void load_cuda_kernels();
+
+/// Runs a functor on the device's current stream. Throws Failure(ERR_DEVICE) if the library lacks it or CUDA refuses.
+void launch_on_cuda(const std::type_info& functor_type, const void* functor, int64_t count, c10::Device device);
+
+/// How many kernels have been launched outside of the CPU.
+int64_t launch_count();
+void count_launch();
+
+/// Calls functor(i) for i from 0 to count - 1, in any order. `grain`: the fewest calls that are worth a CPU thread.
+template <class Functor>
+void launch(c10::Device device, int64_t count, const Functor& functor, int64_t grain = 4096) {
+  if (count <= 0) return;
+  if (!device.is_cpu()) count_launch();
+  if (device.is_cuda()) return launch_on_cuda(typeid(Functor), &functor, count, device);
+  at::parallel_for(0, count, grain, [&functor](int64_t begin, int64_t end) {
+    const Functor local = functor;
+    for (int64_t i = begin; i < end; ++i) local(i);
+  });
+}
+
+}  // namespace voxgrad
