@@ -1,6 +1,6 @@
 // Runs a comparison of kinds/ in vitest.
 import { describe, expect, test } from 'vitest'
-import { comparisonOf } from './item.js'
+import { comparisonOf, type Item } from './item.js'
 
 /** A test that every item in `folder` agrees; skipped, saying why, where `variable` names no folder. */
 export function expectAgreement(kind: string, folder: string | undefined, variable: string): void {
@@ -18,4 +18,15 @@ export function expectAgreement(kind: string, folder: string | undefined, variab
       expect(compared).toBeGreaterThan(0)
     })
   })
+}
+
+/** Expects that all of `count` items agree, and prints what was found of each. */
+export async function expectAgreeing(items: AsyncIterable<Item> | Iterable<Item>, count: number): Promise<void> {
+  let compared = 0
+  for await (const item of items) {
+    console.log(`${item.name}: ${item.note}`)
+    expect.soft(item.differences, item.name).toEqual([])
+    compared++
+  }
+  expect(compared).toBe(count)
 }

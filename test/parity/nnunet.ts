@@ -26,8 +26,8 @@ export function nnunet({ raw, preprocessed, results }: SmallDataset['folders'], 
   return stdout
 }
 
-/** Jobs of predict.py, each with its arguments, one after another in one process. */
+/** Jobs of interchange.py, each with its arguments, one after another in one process. */
 export function runJobs(folders: SmallDataset['folders'], ...jobs: string[][]): void {
-  const script = fileURLToPath(new URL('predict.py', import.meta.url))
+  const script = fileURLToPath(new URL('interchange.py', import.meta.url))
   nnunet(folders, python, script, JSON.stringify(jobs))
 }
