@@ -29,7 +29,7 @@ void load_pretrained(const Network& network, const std::string& path) {
     throw Failure("ERR_CHECKPOINT", path + ": expected nnU-Net's key network_weights, found none");
   io::OrderedDict merged;
   std::vector<std::string> faults;
-  for (const auto& [name, tensor] : network.parameters()) {
+  for (const auto& [name, tensor] : network.tensors()) {
     const bool is_head = name.find(".seg_layers.") != std::string::npos;
     const io::Value* found = weights->find(name);
     if (is_head) {
@@ -42,6 +42,8 @@ void load_pretrained(const Network& network, const std::string& path) {
       merged.items.emplace_back(name, *found);
     }
   }
+  if (const std::string extra = unexpected_statistics(network, *weights); !extra.empty())
+    faults.push_back(extra + " is of batch norm, the network has instance norm");
   if (!faults.empty())
     throw Failure("ERR_CHECKPOINT",
                   path +

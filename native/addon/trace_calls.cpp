@@ -57,6 +57,7 @@ Napi::Value trace_steps_call(const Napi::CallbackInfo& info) {
           result.Set("gradientNorms", to_js_array(env, trace.gradient_norms));
           result.Set("afterFirst", to_tensors(env, trace.after_first));
           result.Set("afterLast", to_tensors(env, trace.after_last));
+          result.Set("evaluated", to_tensor(env, trace.evaluated));
           return result;
         });
   });

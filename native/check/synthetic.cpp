@@ -56,7 +56,7 @@ TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> p
   config.oversampleForeground = 0.33;
   config.foregroundByProbability = false;
   config.previousStageLabels = 0;
-  config.network = {"PlainConvUNet", dimensions, 1, 3, features, {}, {}, {}, {}, true, false, 0, 1e-5, 0.01};
+  config.network = {"PlainConvUNet", dimensions, 1, 3, features, {}, {}, {}, {}, true, false, 0, false, 1e-5, 0.01};
   for (size_t stage = 0; stage < stages; ++stage) {
     config.network.kernelSizes.emplace_back(static_cast<size_t>(dimensions), 3);
     config.network.strides.emplace_back(static_cast<size_t>(dimensions), stage == 0 ? 1 : 2);
@@ -64,11 +64,11 @@ TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> p
   }
   config.network.convsPerStageDecoder.assign(stages - 1, 2);
   config.labels = {{{0}, {1}, {2}}, false, -1};
-  config.loss = {1, 1, 100, true, false, 1e-5, {}};
+  config.loss = {1, 1, 100, 0, true, false, 1e-5, {}};
   for (size_t level = 0; level + 1 < stages; ++level) {
     config.loss.deepSupervisionWeights.push_back(level + 2 < stages || level == 0 ? std::pow(0.5, level) : 0.0);
   }
-  config.optimizer = {"sgd", 0.99, true, 0.9, 0.999, 1e-8, false, 3e-5, 12.0};
+  config.optimizer = {"sgd", 0.99, true, 0.9, 0.999, {0.02, 0.08, 0.01}, 1e-8, false, 3e-5, 12.0};
   auto& augmentation = config.augmentation;
   augmentation.enabled = true;
   augmentation.rotationProbability = augmentation.scalingProbability = 0.2;

@@ -1,6 +1,6 @@
 // nnU-Net's checkpoint, written and read: weights under all their names, the optimizer's state by parameter index, the
 // float16 scaler's state, and what else the caller keeps. Source: nnUNetTrainer.save_checkpoint, state_dict of
-// torch.optim's SGD and Adam and of torch.amp.GradScaler.
+// torch.optim's SGD and Adam, of adan_pytorch's Adan and of torch.amp.GradScaler.
 #include "engine/trainer.h"
 #include "engine/weights.h"
 #include "failure.h"
@@ -21,6 +21,15 @@ io::Value param_group(const OptimizerConfig& config, double learning_rate, size_
                      {"foreach", io::None{}},
                      {"differentiable", false},
                      {"fused", io::None{}},
+                     {"params", std::move(indices)}}};
+  }
+  if (config.kind == "adan") {
+    const auto& betas = config.adanBetas;
+    return io::Dict{{{"lr", learning_rate},
+                     {"betas", io::Tuple{{betas[0], betas[1], betas[2]}}},
+                     {"eps", config.eps},
+                     {"weight_decay", config.weightDecay},
+                     {"restart_cond", io::None{}},
                      {"params", std::move(indices)}}};
   }
   return io::Dict{{{"lr", learning_rate},
@@ -80,6 +89,10 @@ OptimizerState find_state(const Optimizer& optimizer, const Network& network, co
       const io::Value* entry = value.find(name);
       // torch keeps None for a parameter that has not moved yet.
       if (entry != nullptr && entry->is<io::None>()) break;
+      if (entry != nullptr && name == "step" && entry->is<int64_t>()) {  // Adan's
+        tensors.push_back(at::scalar_tensor(entry->integer(), at::kFloat));
+        continue;
+      }
       if (entry == nullptr || !entry->is<io::TorchTensor>())
         throw misfit("lacks " + name + ": another optimizer than optimizer.kind " + optimizer.config().kind +
                      " made it");
@@ -97,8 +110,8 @@ OptimizerState find_state(const Optimizer& optimizer, const Network& network, co
 
 io::TorchFile Trainer::capture_checkpoint(const io::Value& entries, double learning_rate) const {
   const io::Value weights = state_dict(network_);
-  for (const auto& parameter : network_.parameters()) {
-    check_finite(weights.at(parameter.name).as<io::TorchTensor>().tensor, parameter.name);
+  for (const auto& [name, tensor] : network_.tensors()) {
+    check_finite(weights.at(name).as<io::TorchTensor>().tensor, name);
   }
   io::Dict state;
   const size_t count = network_.parameters().size();
@@ -109,7 +122,10 @@ io::TorchFile Trainer::capture_checkpoint(const io::Value& entries, double learn
       const std::string& name = optimizer_.state_names()[kind];
       const at::Tensor tensor = to_host(optimizer_.state(i)[kind]);
       check_finite(tensor, "the optimizer's " + name + " of " + network_.parameters()[i].name);
-      tensors.items.emplace_back(name, io::TorchTensor{tensor});
+      if (name == "step" && optimizer_.config().kind == "adan")
+        tensors.items.emplace_back(name, tensor.item().toLong());
+      else
+        tensors.items.emplace_back(name, io::TorchTensor{tensor});
     }
     state.items.emplace_back(static_cast<int64_t>(i), std::move(tensors));
   }

@@ -24,6 +24,7 @@ struct NetworkConfig {
   bool convBias;
   bool hasDropout;
   double dropoutProbability;
+  bool batchNorm;  // in place of instance norm
   double normEps;
   double negativeSlope;
 
@@ -41,6 +42,7 @@ struct NetworkConfig {
     visit("convBias", &NetworkConfig::convBias);
     visit("hasDropout", &NetworkConfig::hasDropout);
     visit("dropoutProbability", &NetworkConfig::dropoutProbability);
+    visit("batchNorm", &NetworkConfig::batchNorm);
     visit("normEps", &NetworkConfig::normEps);
     visit("negativeSlope", &NetworkConfig::negativeSlope);
   }
@@ -64,6 +66,7 @@ struct LossConfig {
   double diceWeight;
   double crossEntropyWeight;
   double topKPercent;  // the share of voxels with the largest cross-entropy that counts; 100: all
+  double labelSmoothing;
   bool annotatedMean;  // with an ignore label: see cross_entropy_mean
   bool batchDice;
   double smooth;
@@ -74,6 +77,7 @@ struct LossConfig {
     visit("diceWeight", &LossConfig::diceWeight);
     visit("crossEntropyWeight", &LossConfig::crossEntropyWeight);
     visit("topKPercent", &LossConfig::topKPercent);
+    visit("labelSmoothing", &LossConfig::labelSmoothing);
     visit("annotatedMean", &LossConfig::annotatedMean);
     visit("batchDice", &LossConfig::batchDice);
     visit("smooth", &LossConfig::smooth);
@@ -81,7 +85,8 @@ struct LossConfig {
   }
 };
 
-/// momentum and nesterov are of sgd, beta1, beta2, eps and amsgrad of adam and adamw. An infinite clipNorm clips
+/// momentum and nesterov are of sgd, beta1, beta2 and amsgrad of adam and adamw, eps of them and adan. adanBetas are
+/// what its averages of gradient, gradient difference and square take of the new value. An infinite clipNorm clips
 /// nothing.
 struct OptimizerConfig {
   std::string kind;
@@ -89,6 +94,7 @@ struct OptimizerConfig {
   bool nesterov;
   double beta1;
   double beta2;
+  std::vector<double> adanBetas;
   double eps;
   bool amsgrad;
   double weightDecay;
@@ -101,6 +107,7 @@ struct OptimizerConfig {
     visit("nesterov", &OptimizerConfig::nesterov);
     visit("beta1", &OptimizerConfig::beta1);
     visit("beta2", &OptimizerConfig::beta2);
+    visit("adanBetas", &OptimizerConfig::adanBetas);
     visit("eps", &OptimizerConfig::eps);
     visit("amsgrad", &OptimizerConfig::amsgrad);
     visit("weightDecay", &OptimizerConfig::weightDecay);

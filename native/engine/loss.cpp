@@ -53,6 +53,8 @@ at::Tensor level_loss(const at::Tensor& logits_in, const at::Tensor& labels, con
     const at::Tensor log_probabilities = at::log_softmax(logits, 1);
     const at::Tensor target = targets.classes(labels);
     terms = -log_probabilities.gather(1, target);
+    if (config.labelSmoothing != 0)
+      terms = (1 - config.labelSmoothing) * terms - config.labelSmoothing * log_probabilities.mean(1, /*keepdim=*/true);
     const int64_t foreground = logits.size(1) - 1;
     std::vector<int64_t> class_shape(static_cast<size_t>(logits.dim()), 1);
     class_shape[1] = foreground;

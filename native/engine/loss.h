@@ -37,7 +37,8 @@ class Loss {
 
 /// The loss of one level: weighted cross-entropy minus weighted soft Dice, both in float32 (float64 for float64
 /// logits). Without regions softmax and the foreground's Dice, with regions sigmoid, binary cross-entropy and every
-/// region's Dice. Where nothing is annotated a voxel counts for neither; without any such voxel the loss is finite.
+/// region's Dice. Label smoothing s, of softmax alone, takes 1 - s of the label's cross-entropy and s of the mean over
+/// all classes. Where nothing is annotated a voxel counts for neither; without any such voxel the loss is finite.
 at::Tensor level_loss(const at::Tensor& logits, const at::Tensor& labels, const Targets& targets,
                       const LossConfig& config);
 

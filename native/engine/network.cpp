@@ -47,6 +47,24 @@ Network::Network(const NetworkConfig& config, uint64_t seed, at::Device device)
   check(config);
   add_encoder();
   add_decoder();
+  tensors_ = parameters_;
+  if (config_.batchNorm) add_statistics();
+}
+
+void Network::add_statistics() {
+  const auto count = static_cast<int64_t>(norms_.size());
+  const auto options = at::TensorOptions().device(device_);
+  statistics_ = at::zeros({2, norm_channels_}, options.dtype(at::kFloat));
+  statistics_[1].fill_(1);
+  batches_seen_ = at::zeros({count}, options.dtype(at::kLong));
+  int64_t column = 0;
+  for (int64_t norm = 0; norm < count; ++norm) {
+    const auto& [name, channels] = norms_[static_cast<size_t>(norm)];
+    tensors_.push_back({name + ".running_mean", statistics_[0].narrow(0, column, channels)});
+    tensors_.push_back({name + ".running_var", statistics_[1].narrow(0, column, channels)});
+    tensors_.push_back({name + ".num_batches_tracked", batches_seen_[norm]});
+    column += channels;
+  }
 }
 
 void Network::add_encoder() {
@@ -140,6 +158,10 @@ Network::ConvBlock Network::make_linear(const std::string& prefix, int64_t in, i
   if (bias) block.bias = add_parameter(prefix + ".conv.bias", at::zeros({out}));
   block.norm_weight = add_parameter(prefix + ".norm.weight", at::ones({out}));
   block.norm_bias = add_parameter(prefix + ".norm.bias", at::zeros({out}));
+  block.norm = norms_.size();
+  block.norm_column = norm_channels_;
+  norms_.emplace_back(prefix + ".norm", out);
+  norm_channels_ += out;
   return block;
 }
 
@@ -181,39 +203,65 @@ at::Tensor Network::draw_dropout(const std::vector<Address>& samples) const {
   return factors.to(device_);
 }
 
+TrainingPass Network::begin_pass(const std::vector<Address>& samples) const {
+  return {draw_dropout(samples), config_.batchNorm ? statistics_.clone() : at::Tensor()};
+}
+
+void Network::end_pass(const TrainingPass& pass, const at::Tensor& unchanged) const {
+  if (!config_.batchNorm) return;
+  const at::Tensor moved = unchanged.eq(0);
+  at::Tensor(statistics_).copy_(at::where(moved, pass.statistics, statistics_));
+  at::Tensor(batches_seen_).add_(moved);
+}
+
 at::MemoryFormat Network::memory_format() const {
   return config_.dimensions == 3 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
 }
 
-at::Tensor Network::apply(const ConvBlock& block, const at::Tensor& x, const at::Tensor& dropout) const {
-  // The convolution's bias is left out: the norm subtracts each channel's mean and so cancels it exactly. The parameter
-  // exists and is saved as in nnU-Net.
+at::Tensor Network::apply(const ConvBlock& block, const at::Tensor& x, const TrainingPass* pass) const {
+  // In front of an instance norm the convolution's bias is left out: the norm subtracts each channel's mean and so
+  // cancels it exactly. The parameter exists and is saved as in nnU-Net. Batch norm's running mean contains it.
+  std::optional<at::Tensor> added;
+  if (config_.batchNorm && block.bias) added = parameters_[*block.bias].tensor;
   at::Tensor y =
-      at::convolution(x, parameters_[block.weight].tensor, {}, block.stride, block.padding, ones_, false, zeros_, 1);
-  if (block.dropout && dropout.defined()) {
+      at::convolution(x, parameters_[block.weight].tensor, added, block.stride, block.padding, ones_, false, zeros_, 1);
+  if (block.dropout && pass != nullptr && pass->dropout.defined()) {
     std::vector<int64_t> channels(static_cast<size_t>(y.dim()), 1);
     channels[0] = y.size(0), channels[1] = y.size(1);
-    y.mul_(dropout.narrow(1, *block.dropout, y.size(1)).reshape(channels).to(y.scalar_type()));
+    y.mul_(pass->dropout.narrow(1, *block.dropout, y.size(1)).reshape(channels).to(y.scalar_type()));
   }
+  if (config_.batchNorm) return batch_norm(block, y, pass);
   const at::Tensor &weight = parameters_[block.norm_weight].tensor, &bias = parameters_[block.norm_bias].tensor;
   return instance_norm_leaky_relu_(y.contiguous(memory_format()), weight, bias, config_.normEps, block.slope,
                                    /*keep_input=*/block.slope == 1);
 }
 
-at::Tensor Network::apply(const ResidualBlock& block, const at::Tensor& x, const at::Tensor& dropout) const {
+at::Tensor Network::batch_norm(const ConvBlock& block, const at::Tensor& x, const TrainingPass* pass) const {
+  const at::Tensor &weight = parameters_[block.norm_weight].tensor, &bias = parameters_[block.norm_bias].tensor;
+  // Each a tensor of its own for autograd, which would take another norm's update for a change of what it has saved.
+  const at::Tensor& statistics = pass == nullptr ? statistics_ : pass->statistics;
+  const auto row = [&](int64_t index) {
+    return statistics[index].narrow(0, block.norm_column, weight.size(0)).variable_data();
+  };
+  at::Tensor y = at::batch_norm(x, weight, bias, row(0), row(1), pass != nullptr, /*momentum=*/0.1, config_.normEps,
+                                /*cudnn_enabled=*/true);
+  return block.slope == 1 ? y : at::leaky_relu_(y, block.slope);
+}
+
+at::Tensor Network::apply(const ResidualBlock& block, const at::Tensor& x, const TrainingPass* pass) const {
   at::Tensor skip = x;
   if (block.pooled) {
     const auto& stride = block.first.stride;
     skip = config_.dimensions == 3 ? at::avg_pool3d(x, stride, stride) : at::avg_pool2d(x, stride, stride);
     skip = skip.contiguous(memory_format());
   }
-  if (block.projection) skip = apply(*block.projection, skip, dropout);
-  at::Tensor y = apply(block.second, apply(block.first, x, dropout), dropout);
+  if (block.projection) skip = apply(*block.projection, skip, pass);
+  at::Tensor y = apply(block.second, apply(block.first, x, pass), pass);
   return at::leaky_relu_(y.add_(skip), config_.negativeSlope);
 }
 
 std::vector<at::Tensor> Network::forward(const at::Tensor& image, const std::vector<bool>& wanted,
-                                         const at::Tensor& dropout) const {
+                                         const TrainingPass* pass) const {
   auto bias_of = [this](const Convolution& convolution) -> std::optional<at::Tensor> {
     if (!convolution.bias) return std::nullopt;
     return parameters_[*convolution.bias].tensor;
@@ -221,7 +269,7 @@ std::vector<at::Tensor> Network::forward(const at::Tensor& image, const std::vec
   std::vector<at::Tensor> skips;
   at::Tensor x = image.contiguous(memory_format());
   for (const auto& stage : encoder_) {
-    for (const Block& block : stage) x = std::visit([&](const auto& b) { return apply(b, x, dropout); }, block);
+    for (const Block& block : stage) x = std::visit([&](const auto& b) { return apply(b, x, pass); }, block);
     skips.push_back(x);
   }
   const size_t levels = decoder_.size();
@@ -231,7 +279,7 @@ std::vector<at::Tensor> Network::forward(const at::Tensor& image, const std::vec
     const Convolution &up = upsamplings_[level], &head = heads_[level];
     x = at::convolution(x, parameters_[up.weight].tensor, bias_of(up), up.stride, zeros_, ones_, true, zeros_, 1);
     x = at::cat({x, skips[output]}, 1);
-    for (const auto& block : decoder_[level]) x = apply(block, x, dropout);
+    for (const auto& block : decoder_[level]) x = apply(block, x, pass);
     if (!wanted[output]) continue;
     logits[output] =
         at::convolution(x, parameters_[head.weight].tensor, bias_of(head), ones_, zeros_, ones_, false, zeros_, 1);
@@ -255,6 +303,11 @@ std::vector<std::pair<std::string, size_t>> Network::state_dict_keys() const {
       if (block.bias) keys.emplace_back(prefix + conv + ".bias", *block.bias);
       keys.emplace_back(prefix + norm + ".weight", block.norm_weight);
       keys.emplace_back(prefix + norm + ".bias", block.norm_bias);
+      if (!config_.batchNorm) continue;
+      const size_t first = parameters_.size() + 3 * block.norm;
+      keys.emplace_back(prefix + norm + ".running_mean", first);
+      keys.emplace_back(prefix + norm + ".running_var", first + 1);
+      keys.emplace_back(prefix + norm + ".num_batches_tracked", first + 2);
     }
   };
   for (const std::string owner : {"", "decoder."}) {

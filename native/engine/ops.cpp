@@ -24,10 +24,12 @@ Targets targets_of(at::IntArrayRef outputs, bool overlapping, int64_t ignore_lab
 std::tuple<at::Tensor, at::Tensor> level_loss_op(const at::Tensor& logits, const at::Tensor& labels,
                                                  at::IntArrayRef outputs, bool overlapping, int64_t ignore_label,
                                                  at::ArrayRef<double> weights, double top_k_percent,
-                                                 bool annotated_mean, bool batch_dice, double smooth) {
+                                                 double label_smoothing, bool annotated_mean, bool batch_dice,
+                                                 double smooth) {
   const c10::InferenceMode off(false);  // callOp runs every op in inference mode
   const at::Tensor leaf = logits.clone().requires_grad_(true), truth = labels.clone();
-  const LossConfig config{weights[0], weights[1], top_k_percent, annotated_mean, batch_dice, smooth, {}};
+  const LossConfig config{weights[0],     weights[1], top_k_percent, label_smoothing,
+                          annotated_mean, batch_dice, smooth,        {}};
   const at::Tensor loss = level_loss(leaf, truth, targets_of(outputs, overlapping, ignore_label, logits), config);
   loss.backward();
   return {loss.detach(), leaf.grad()};

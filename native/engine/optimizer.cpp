@@ -1,4 +1,5 @@
-// Updates in one fused pass: the clip factor and the float16 scale enter as the fused kernel's divisor.
+// Updates in one fused pass where libtorch has one: the clip factor and the float16 scale enter as the fused kernel's
+// divisor.
 #include "engine/optimizer.h"
 
 #include "failure.h"
@@ -8,8 +9,9 @@ namespace voxgrad {
 namespace {
 std::vector<std::string> names_of_state(const OptimizerConfig& config) {
   if (config.kind == "sgd") return {"momentum_buffer"};
+  if (config.kind == "adan") return {"step", "prev_grad", "m", "v", "n"};
   if (config.kind != "adam" && config.kind != "adamw") {
-    throw Failure("ERR_CONFIG", "optimizer.kind: expected sgd, adam or adamw, found " + config.kind);
+    throw Failure("ERR_CONFIG", "optimizer.kind: expected sgd, adam, adamw or adan, found " + config.kind);
   }
   std::vector<std::string> names = {"step", "exp_avg", "exp_avg_sq"};
   if (config.amsgrad) names.push_back("max_exp_avg_sq");
@@ -64,13 +66,15 @@ Optimizer::Update Optimizer::step(double learning_rate, const at::Tensor& loss) 
     if (groups[first].parameters.empty()) continue;
     if (config_.kind == "sgd")
       update_sgd(groups[first], learning_rate, first, divisor, found_non_finite);
+    else if (config_.kind == "adan")
+      update_adan(groups[first], learning_rate, divisor, found_non_finite);
     else
       update_adam(groups[first], learning_rate, divisor, found_non_finite);
   }
-  if (!scale_.defined()) return {norm, found_non_finite};
+  if (!scale_.defined()) return {norm, found_non_finite, found_non_finite};
   const at::Tensor skipped = found_non_finite * scale_.lt(1);
   at::_amp_update_scale_(scale_, growth_tracker_, found_non_finite, growth_factor, backoff_factor, growth_interval);
-  return {norm, skipped};
+  return {norm, found_non_finite, skipped};
 }
 
 void Optimizer::update_sgd(const Group& group, double learning_rate, bool first, const at::Tensor& divisor,
@@ -89,6 +93,33 @@ void Optimizer::update_adam(const Group& group, double learning_rate, const at::
   update(group.parameters, group.gradients, group.states[1], group.states[2], largest, steps, learning_rate,
          config_.beta1, config_.beta2, config_.weightDecay, config_.eps, config_.amsgrad, /*maximize=*/false, divisor,
          found_non_finite);
+}
+
+void Optimizer::update_adan(const Group& group, double learning_rate, const at::Tensor& divisor,
+                            const at::Tensor& found_non_finite) const {
+  const double first = config_.adanBetas[0], second = config_.adanBetas[1], third = config_.adanBetas[2];
+  const at::Tensor taken = 1 - found_non_finite;  // 0 leaves all as it is
+  for (size_t i = 0; i < group.parameters.size(); ++i) {
+    const at::Tensor &step = group.states[0][i], &previous = group.states[1][i];
+    const at::Tensor &m = group.states[2][i], &v = group.states[3][i], &n = group.states[4][i];
+    const at::Tensor gradient = at::where(taken.eq(0), previous, group.gradients[i] / divisor);
+    const at::Tensor change = gradient - previous;
+    // The averages begin at the second step, as the first one has no difference.
+    const at::Tensor moved = taken * step.gt(0);
+    m.lerp_(gradient, first * moved);
+    v.lerp_(change, second * moved);
+    n.lerp_((gradient + (1 - second) * change).square(), third * moved);
+    previous.copy_(gradient);
+    step.add_(taken);
+    const at::Tensor count = step.to(at::kDouble).clamp_min(1);
+    const auto corrected = [&](const at::Tensor& average, double beta) {
+      return average / (1 - at::pow(1 - beta, count));
+    };
+    const at::Tensor direction = corrected(m, first) + (1 - second) * corrected(v, second);
+    const at::Tensor deviation = corrected(n, third).sqrt() + config_.eps;
+    const at::Tensor rate = learning_rate * taken;
+    group.parameters[i].sub_(rate * direction / deviation).div_(1 + config_.weightDecay * rate);
+  }
 }
 
 void Optimizer::set_scaler(double scale, int64_t growth_tracker) {

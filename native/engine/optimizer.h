@@ -1,6 +1,6 @@
-// SGD with Nesterov momentum, Adam and AdamW, with weight decay on every parameter and clipping of the gradient's norm,
-// without a host read. Source: torch.optim.SGD, Adam and AdamW and torch.nn.utils.clip_grad_norm_ as nnU-Net's trainers
-// call them.
+// SGD with Nesterov momentum, Adam, AdamW and Adan, with weight decay on every parameter and clipping of the gradient's
+// norm, without a host read. Source: torch.optim.SGD, Adam and AdamW, adan_pytorch 0.1.0 and
+// torch.nn.utils.clip_grad_norm_ as nnU-Net's trainers call them.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -31,15 +31,16 @@ class Optimizer {
   /// What an update leaves on the device: 0-dimensional float32 tensors.
   struct Update {
     at::Tensor gradient_norm;  // L2, before clipping
-    /// 1 if the loss or the norm was not finite, which leaves parameters and state as they are; but 0 as long as the
-    /// scale is at least 1: then the scale was too large, and it has been halved.
+    /// 1 if the loss or the norm was not finite, which leaves parameters and state as they are.
+    at::Tensor unchanged;
+    /// The same, but 0 as long as the scale is at least 1: then the scale was too large, and it has been halved.
     at::Tensor skipped;
   };
   /// Clips and updates.
   Update step(double learning_rate, const at::Tensor& loss);
 
-  /// torch's names of what is kept for a parameter: momentum_buffer; or step, exp_avg, exp_avg_sq and with amsgrad
-  /// max_exp_avg_sq.
+  /// The optimizers' own names of what is kept for a parameter: momentum_buffer; step, exp_avg, exp_avg_sq and with
+  /// amsgrad max_exp_avg_sq; or of adan step, prev_grad, m, v, n.
   const std::vector<std::string>& state_names() const { return state_names_; }
   /// These tensors of a parameter, in that order; none if it was never updated.
   const std::vector<at::Tensor>& state(size_t parameter) const { return states_[parameter]; }
@@ -63,6 +64,8 @@ class Optimizer {
   void update_sgd(const Group& group, double learning_rate, bool first, const at::Tensor& divisor,
                   const at::Tensor& found_non_finite) const;
   void update_adam(const Group& group, double learning_rate, const at::Tensor& divisor,
+                   const at::Tensor& found_non_finite) const;
+  void update_adan(const Group& group, double learning_rate, const at::Tensor& divisor,
                    const at::Tensor& found_non_finite) const;
 
   OptimizerConfig config_;

@@ -9,10 +9,10 @@
 namespace voxgrad {
 
 namespace {
-std::map<std::string, at::Tensor> copy_parameters(const Network& network) {
+std::map<std::string, at::Tensor> copy_tensors(const Network& network) {
   std::map<std::string, at::Tensor> copies;
-  for (const auto& [name, tensor] : network.parameters())
-    copies[name] = tensor.detach().contiguous(at::MemoryFormat::Contiguous).clone();
+  for (const auto& [name, tensor] : network.tensors())
+    copies[name] = tensor.detach().to(at::kFloat).contiguous(at::MemoryFormat::Contiguous).clone();
   return copies;
 }
 }  // namespace
@@ -27,12 +27,17 @@ Trace trace_steps(const TrainerConfig& config, const std::string& checkpoint, co
                   config.network.strides, at::kCPU);
 
   Trace trace;
+  {
+    const at::NoGradGuard no_grad;
+    trace.evaluated = network.forward(batches.at(0).image).contiguous();
+  }
   for (size_t step = 0; step < batches.size(); ++step) {
     optimizer.zero_gradients();
     std::vector<Address> samples;
     for (int64_t index = 0; index < batches[step].image.size(0); ++index)
       samples.push_back({parse_seed(config.seed), step, static_cast<uint32_t>(index)});
-    const auto logits = network.forward(batches[step].image, loss.heads(), network.draw_dropout(samples));
+    const TrainingPass pass = network.begin_pass(samples);
+    const auto logits = network.forward(batches[step].image, loss.heads(), &pass);
     const at::Tensor value = loss(logits, batches[step].labels);
     value.backward();
     trace.losses.push_back(value.item<double>());
@@ -44,10 +49,12 @@ Trace trace_steps(const TrainerConfig& config, const std::string& checkpoint, co
           trace.gradients[name] = tensor.grad().contiguous(at::MemoryFormat::Contiguous).clone();
       }
     }
-    trace.gradient_norms.push_back(optimizer.step(learning_rates[step], value.detach()).gradient_norm.item<double>());
-    if (step == 0) trace.after_first = copy_parameters(network);
+    const Optimizer::Update update = optimizer.step(learning_rates[step], value.detach());
+    network.end_pass(pass, update.unchanged);
+    trace.gradient_norms.push_back(update.gradient_norm.item<double>());
+    if (step == 0) trace.after_first = copy_tensors(network);
   }
-  trace.after_last = copy_parameters(network);
+  trace.after_last = copy_tensors(network);
   return trace;
 }
 

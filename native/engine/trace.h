@@ -12,7 +12,8 @@ struct Trace {
   std::vector<at::Tensor> outputs;  // of the first step, highest resolution first; undefined where not computed
   std::map<std::string, at::Tensor> gradients;                // of the first step before clipping, by parameter name
   std::vector<double> losses, gradient_norms;                 // one a step; norms before clipping
-  std::map<std::string, at::Tensor> after_first, after_last;  // parameters
+  std::map<std::string, at::Tensor> after_first, after_last;  // parameters, running statistics
+  at::Tensor evaluated;  // the first batch at full resolution without a training pass, before the first step
 };
 
 /// Starts from the weights of a checkpoint and takes one step per batch, through the same network, loss and optimizer

@@ -15,17 +15,18 @@ StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, ui
   const float data_ms = data_time.ms();
 
   parts.optimizer.zero_gradients();
+  const TrainingPass pass = parts.network.begin_pass(batch.samples);
   at::Tensor loss;
   {
     const Autocast autocast(parts.network.device(), parts.precision);
-    const auto logits =
-        parts.network.forward(batch.image, parts.loss.heads(), parts.network.draw_dropout(batch.samples));
+    const auto logits = parts.network.forward(batch.image, parts.loss.heads(), &pass);
     loss = parts.loss(logits, batch.labels);
   }
   parts.optimizer.scaled(loss).backward();
 
-  const auto [gradient_norm, skipped] = parts.optimizer.step(learning_rate, loss.detach());
-  return {loss.detach(), gradient_norm, skipped, data_ms};
+  const Optimizer::Update update = parts.optimizer.step(learning_rate, loss.detach());
+  parts.network.end_pass(pass, update.unchanged);
+  return {loss.detach(), update.gradient_norm, update.skipped, data_ms};
 }
 
 // ---- validation step

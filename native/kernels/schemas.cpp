@@ -103,7 +103,8 @@ TORCH_LIBRARY(voxgrad, m) {
   // The loss of one level and its gradient. weights: of Dice and of cross-entropy.
   m.def(
       "level_loss(Tensor logits, Tensor labels, int[] outputs, bool overlapping, int ignore_label, float[] weights, "
-      "float top_k_percent, bool annotated_mean, bool batch_dice, float smooth) -> (Tensor, Tensor)");
+      "float top_k_percent, float label_smoothing, bool annotated_mean, bool batch_dice, float smooth) -> (Tensor, "
+      "Tensor)");
   // True positives, false positives and false negatives, one row each.
   m.def("count_dice(Tensor logits, Tensor labels, int[] outputs, bool overlapping, int ignore_label) -> Tensor");
 

@@ -5,7 +5,7 @@ import { VoxgradError } from '../errors.js'
 import type { AugmentationConfig, LabelsConfig, LossConfig, NetworkConfig, TrainerConfig } from '../native/binding.js'
 import { type NetworkName, networkName, networkNames } from '../plan/architecture.js'
 import { roundHalfToEven } from '../plan/numpy.js'
-import type { Architecture, Configuration } from '../plan/plans.js'
+import type { Architecture, ArchitectureArguments, Configuration } from '../plan/plans.js'
 import { mirrorAxesOf, smallestDa5Extent, smallestZoom } from './augmentation-presets.js'
 import { type TrainOptions, trainOptionsSchema } from './schema.js'
 
@@ -106,6 +106,7 @@ export function resolveTrainerConfig(
     | 'oversampleForeground'
     | 'sampling'
     | 'augmentation'
+    | 'network'
     | 'loss'
   >,
 ): TrainerConfig {
@@ -113,11 +114,11 @@ export function resolveTrainerConfig(
   const augmentation = resolveAugmentation(configuration, options.augmentation)
   // A cascade sees the previous stage's labels, one channel each, also where the network learns regions.
   const previousStageLabels = configuration.previous_stage === undefined ? 0 : dataset.foregroundLabels.length
-  const network = resolveNetwork(configuration.architecture, patchSize.length, {
+  const network = resolveNetwork(configuration.architecture, patchSize.length, options.network.normalization, {
     inputs: dataset.channels.length + previousStageLabels,
     outputs: resolveLabels(dataset).outputs.length,
   })
-  const { kind, momentum, nesterov, betas, eps, amsgrad, weightDecay, clipNorm } = options.optimizer
+  const { kind, momentum, nesterov, betas, adanBetas, eps, amsgrad, weightDecay, clipNorm } = options.optimizer
   return {
     device: options.device,
     threads: options.threads ?? availableParallelism(),
@@ -149,6 +150,7 @@ export function resolveTrainerConfig(
       nesterov,
       beta1: betas[0],
       beta2: betas[1],
+      adanBetas,
       eps,
       amsgrad,
       weightDecay,
@@ -174,7 +176,7 @@ export function resolveLabels({
 function resolveLoss(
   { batch_dice: batchDice }: TrainableConfiguration,
   { hasRegions }: TrainableDataset,
-  { kind, weights, topKPercent, smooth, deepSupervision, ignoredMean }: TrainOptions['loss'],
+  { kind, weights, topKPercent, labelSmoothing, smooth, deepSupervision, ignoredMean }: TrainOptions['loss'],
   outputs: number,
 ): LossConfig {
   const isTopK = kind === 'topk' || kind === 'dice_topk'
@@ -184,10 +186,17 @@ function resolveLoss(
       `loss.kind ${kind}: expected dice_ce, ce or dice, because dataset.json has regions, which overlap`,
     )
   }
+  if (labelSmoothing > 0 && (hasRegions || kind === 'dice')) {
+    const reason = hasRegions
+      ? 'dataset.json has regions, whose binary cross-entropy knows no smoothing'
+      : 'loss.kind dice has no cross-entropy'
+    throw new VoxgradError('ERR_CONFIG', `loss.labelSmoothing: expected 0, found ${labelSmoothing}, because ${reason}`)
+  }
   return {
     diceWeight: kind.startsWith('dice') ? weights.dice : 0,
     crossEntropyWeight: kind === 'dice' ? 0 : weights.crossEntropy,
     topKPercent: isTopK ? topKPercent : 100,
+    labelSmoothing,
     annotatedMean: ignoredMean === 'annotated',
     batchDice,
     smooth,
@@ -252,12 +261,16 @@ const knownArguments = [
   'nonlin_kwargs',
 ]
 
+const isBatchNorm = (plan: ArchitectureArguments) => /\.BatchNorm[23]d$/.test(plan.norm_op ?? '')
+
 /** What the engine does not have, one text each. */
 function networkFaults(
   { network_class_name: className, arch_kwargs: plan }: Architecture,
   dimensions: number,
 ): string[] {
-  const isInstanceNorm = plan.norm_op?.endsWith(`.InstanceNorm${dimensions}d`)
+  const norms = [`InstanceNorm${dimensions}d`, `BatchNorm${dimensions}d`]
+  const isKnownNorm = norms.some((norm) => plan.norm_op?.endsWith(`.${norm}`))
+  const { affine, momentum = 0.1, track_running_stats: isTracked = true } = plan.norm_op_kwargs ?? {}
   const dropout = `.Dropout${dimensions}d`
   return [
     networkName(className) === undefined &&
@@ -265,10 +278,10 @@ function networkFaults(
     ...Object.entries(plan).map(
       ([key, value]) => !knownArguments.includes(key) && value !== null && `arch_kwargs.${key}: not supported`,
     ),
-    !isInstanceNorm && `arch_kwargs.norm_op: expected torch.nn.InstanceNorm${dimensions}d, found ${plan.norm_op}`,
-    isInstanceNorm &&
-      plan.norm_op_kwargs?.affine !== true &&
-      `arch_kwargs.norm_op_kwargs.affine: expected true, found ${plan.norm_op_kwargs?.affine}`,
+    !isKnownNorm && `arch_kwargs.norm_op: expected torch.nn.${norms.join(' or torch.nn.')}, found ${plan.norm_op}`,
+    isKnownNorm && affine !== true && `arch_kwargs.norm_op_kwargs.affine: expected true, found ${affine}`,
+    isBatchNorm(plan) && momentum !== 0.1 && `arch_kwargs.norm_op_kwargs.momentum: expected 0.1, found ${momentum}`,
+    isBatchNorm(plan) && !isTracked && 'arch_kwargs.norm_op_kwargs.track_running_stats: expected true, found false',
     !plan.nonlin?.endsWith('.LeakyReLU') && `arch_kwargs.nonlin: expected torch.nn.LeakyReLU, found ${plan.nonlin}`,
     plan.dropout_op != null &&
       !plan.dropout_op.endsWith(dropout) &&
@@ -279,6 +292,7 @@ function networkFaults(
 function resolveNetwork(
   architecture: Architecture,
   dimensions: number,
+  normalization: TrainOptions['network']['normalization'],
   channels: { inputs: number; outputs: number },
 ): NetworkConfig {
   const faults = networkFaults(architecture, dimensions)
@@ -305,7 +319,9 @@ function resolveNetwork(
     convBias: plan.conv_bias,
     hasDropout: plan.dropout_op != null,
     dropoutProbability: plan.dropout_op == null ? 0 : ((plan.dropout_op_kwargs?.p as number | undefined) ?? 0.5),
-    normEps: plan.norm_op_kwargs.eps ?? 1e-5,
+    batchNorm: normalization === 'batch' || isBatchNorm(plan),
+    // nnUNetTrainerBN replaces the plans' arguments too.
+    normEps: normalization === 'batch' ? 1e-5 : (plan.norm_op_kwargs.eps ?? 1e-5),
     negativeSlope: (plan.nonlin_kwargs?.negative_slope as number | undefined) ?? 0.01,
   }
 }
@@ -314,8 +330,8 @@ function resolveNetwork(
 export function inferenceConfig(
   configuration: TrainableConfiguration,
   dataset: TrainableDataset,
-  { device, threads }: Pick<TrainOptions, 'device' | 'threads'>,
+  { device, threads, network }: Pick<TrainOptions, 'device' | 'threads' | 'network'>,
 ): TrainerConfig {
-  const defaults = trainOptionsSchema.parse({ dataset: '0', configuration: 'any', fold: 0, device, threads })
+  const defaults = trainOptionsSchema.parse({ dataset: '0', configuration: 'any', fold: 0, device, threads, network })
   return resolveTrainerConfig(configuration, dataset, defaults)
 }

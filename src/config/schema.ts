@@ -53,16 +53,21 @@ const epochsOrStepsText = 'epochs and steps exclude each other'
 const budgetSchema = z.strictObject(budgetFields).refine(epochsOrSteps, epochsOrStepsText)
 
 const momentum = z.number().min(0).lt(1)
+const share = z.number().positive().lt(1)
 const optimizerSchema = z.strictObject({
   kind: z
-    .enum(['sgd', 'adam', 'adamw'])
+    .enum(['sgd', 'adam', 'adamw', 'adan'])
     .default('sgd')
-    .describe('adamw decays the weights apart from the gradient, adam as a part of it'),
+    .describe('adamw and adan decay the weights apart from the gradient, sgd and adam as a part of it'),
   initialLr: positive.default(0.01),
   momentum: momentum.default(0.99).describe('Of sgd'),
   nesterov: z.boolean().default(true).describe('Of sgd'),
   betas: z.tuple([momentum, momentum]).default([0.9, 0.999]).describe('Decay of the two moments of adam and adamw'),
-  eps: positive.default(1e-8).describe('Of adam and adamw'),
+  adanBetas: z
+    .tuple([share, share, share])
+    .default([0.02, 0.08, 0.01])
+    .describe("What adan's averages of gradient, gradient difference and square take of the new value"),
+  eps: positive.default(1e-8).describe('Of adam, adamw and adan'),
   amsgrad: z.boolean().default(false).describe('Of adam and adamw'),
   weightDecay: z.number().nonnegative().default(3e-5),
   clipNorm: z
@@ -70,6 +75,13 @@ const optimizerSchema = z.strictObject({
     .transform((value) => (value === 'off' ? null : value))
     .default(12)
     .describe('Largest L2 norm of the gradient over all parameters; off does not clip'),
+})
+
+const networkSchema = z.strictObject({
+  normalization: z
+    .enum(['plans', 'batch'])
+    .default('plans')
+    .describe("plans: what norm_op of the plans names; batch: batch norm in its place, as nnU-Net's trainer BN has it"),
 })
 
 const lossSchema = z
@@ -86,6 +98,14 @@ const lossSchema = z
       .prefault({})
       .describe('Of the two parts, as far as kind has them'),
     topKPercent: z.number().positive().max(100).default(10).describe('Share of voxels that topk takes the mean over'),
+    labelSmoothing: z
+      .number()
+      .min(0)
+      .lt(1)
+      .default(0)
+      .describe(
+        "Share of the cross-entropy that is the mean over all classes, in place of the label's; not with regions",
+      ),
     smooth: z.number().nonnegative().default(1e-5).describe('Added to numerator and denominator of the soft Dice'),
     deepSupervision: z
       .boolean()
@@ -355,6 +375,7 @@ export const trainOptionsSchema = z.strictObject({
   seed: seedSchema.default('12345'),
   deterministic: z.boolean().default(false),
   budget: budgetSchema.prefault({}),
+  network: networkSchema.prefault({}),
   loss: lossSchema.prefault({}),
   optimizer: optimizerSchema.prefault({}),
   schedule: scheduleSchema.prefault({}),

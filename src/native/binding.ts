@@ -106,6 +106,8 @@ export interface NetworkConfig {
   /** Whole channels of a sample, before the norm; the layers count in the names of the weights. */
   hasDropout: boolean
   dropoutProbability: number
+  /** Batch norm in place of instance norm. */
+  batchNorm: boolean
   normEps: number
   negativeSlope: number
 }
@@ -125,6 +127,8 @@ export interface LossConfig {
   crossEntropyWeight: number
   /** Cross-entropy is the mean over this share of voxels, those where it is largest; 100: over all. */
   topKPercent: number
+  /** Share of the cross-entropy that is the mean over all classes; 0 with regions. */
+  labelSmoothing: number
   /** With an ignore label: means and shares are of annotated voxels; false: nnU-Net's sum over regions, its share of all. */
   annotatedMean: boolean
   batchDice: boolean
@@ -134,13 +138,15 @@ export interface LossConfig {
 }
 
 export interface OptimizerConfig {
-  kind: 'sgd' | 'adam' | 'adamw'
+  kind: 'sgd' | 'adam' | 'adamw' | 'adan'
   /** momentum and nesterov are of sgd. */
   momentum: number
   nesterov: boolean
-  /** beta1, beta2, eps and amsgrad are of adam and adamw. */
+  /** beta1, beta2 and amsgrad are of adam and adamw, eps of them and adan. */
   beta1: number
   beta2: number
+  /** What adan's averages of gradient, gradient difference and square take of the new value. */
+  adanBetas: [number, number, number]
   eps: number
   amsgrad: boolean
   weightDecay: number
@@ -356,8 +362,11 @@ export interface StepTrace {
   gradients: Record<string, FloatTensor>
   losses: number[]
   gradientNorms: number[]
+  /** Parameters and running statistics. */
   afterFirst: Record<string, FloatTensor>
   afterLast: Record<string, FloatTensor>
+  /** Logits of the first batch at full resolution as validation and prediction compute them, before the first step. */
+  evaluated: FloatTensor
 }
 
 /** Tensors that cross by the test door: numbers, booleans, strings, null, or a tensor. */

@@ -27,7 +27,7 @@ export interface ArchitectureArguments {
   n_conv_per_stage_decoder: number[]
   conv_bias: boolean
   norm_op: string
-  norm_op_kwargs: { eps: number; affine: boolean }
+  norm_op_kwargs: { eps: number; affine: boolean; momentum?: number; track_running_stats?: boolean }
   dropout_op: string | null
   dropout_op_kwargs: Record<string, unknown> | null
   nonlin: string

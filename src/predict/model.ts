@@ -1,7 +1,8 @@
 // A trained model folder, of voxgrad or nnU-Net: plans, dataset.json, and the checkpoints of the folds to use.
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import type { CheckpointName, Fold } from '../config/schema.js'
+import { networkOfTrainer } from '../config/nnunet-trainer.js'
+import type { CheckpointName, Fold, TrainOptions } from '../config/schema.js'
 import { type DatasetJson, readDatasetJson } from '../dataset/dataset-json.js'
 import type { ReaderName } from '../dataset/readers.js'
 import { VoxgradError } from '../errors.js'
@@ -20,6 +21,8 @@ export interface Model {
   checkpoints: string[]
   /** Axes that training mirrored. */
   mirrorAxes: number[]
+  /** What the trainer changed of the plans' network. */
+  network: TrainOptions['network']
 }
 
 /** Where dataset.json and plans.json lie: beside a folder fold_N, as nnU-Net has it, else in the run folder itself. */
@@ -49,6 +52,7 @@ export async function openModel(run: string, folds: Fold[] | undefined, checkpoi
   const entries = (await native().readTorchFile(checkpoints[0] as string)) as {
     init_args: { configuration: string }
     inference_allowed_mirroring_axes?: number[] | null
+    trainer_name?: string
   }
   return {
     folder,
@@ -58,5 +62,6 @@ export async function openModel(run: string, folds: Fold[] | undefined, checkpoi
     reader: plans.image_reader_writer as ReaderName,
     checkpoints,
     mirrorAxes: entries.inference_allowed_mirroring_axes ?? [],
+    network: networkOfTrainer(entries.trainer_name),
   }
 }

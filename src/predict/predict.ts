@@ -55,7 +55,9 @@ export async function predictFolder(options: PredictOptions, hooks: PredictionHo
   const trainers: NativeTrainer[] = []
   try {
     for (const checkpoint of model.checkpoints) {
-      const trainer = await native().createTrainer(inferenceConfig(model.configuration, model.dataset, options))
+      const { network } = model
+      const config = inferenceConfig(model.configuration, model.dataset, { ...options, network })
+      const trainer = await native().createTrainer(config)
       trainers.push(trainer)
       await trainer.loadCheckpoint({ path: checkpoint, what: 'weights' })
     }

@@ -48,6 +48,8 @@ export interface CheckpointContext {
   configuration: string
   fold: number | 'all'
   device: string
+  /** nnU-Net's class. */
+  trainer: string
   mirrorAxes: number[]
   runId: string
   seed: string
@@ -95,14 +97,14 @@ export function checkpointEntries(
   state: PolicyState,
   logging: Logging,
 ): Record<string, unknown> {
-  const { plans, datasetJson, configuration, fold, device, mirrorAxes, runId, seed, versions } = context
+  const { plans, datasetJson, configuration, fold, device, trainer, mirrorAxes, runId, seed, versions } = context
   return {
     grad_scaler_state: null,
     logging,
     _best_ema: bestEma(logging),
     current_epoch: state.epoch,
     init_args: { plans, configuration, fold, dataset_json: datasetJson, device },
-    trainer_name: 'nnUNetTrainer',
+    trainer_name: trainer,
     // nnU-Net takes None for "no mirroring" and fails on an empty tuple.
     inference_allowed_mirroring_axes: mirrorAxes.length > 0 ? mirrorAxes : null,
     voxgrad: JSON.stringify({ format: 1, runId, seed, versions, state }),

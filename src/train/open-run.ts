@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
+import { networkOfTrainer } from '../config/nnunet-trainer.js'
 import {
   parseOptions,
   type ResumeOptions,
@@ -62,6 +63,11 @@ const paramGroupSchema = z.union([
   z.object({ ...groupFields, momentum: z.number(), nesterov: z.boolean() }),
   z.object({
     ...groupFields,
+    betas: z.tuple([z.number(), z.number(), z.number()]),
+    eps: z.number(),
+  }),
+  z.object({
+    ...groupFields,
     betas: z.tuple([z.number(), z.number()]),
     eps: z.number(),
     amsgrad: z.boolean(),
@@ -76,6 +82,7 @@ function optimizerOfGroup(group: ParamGroup): TrainInput['optimizer'] {
   const { initial_lr: initialLr, weight_decay: weightDecay } = group
   const common = { weightDecay, ...(initialLr !== undefined && { initialLr }) }
   if ('momentum' in group) return { kind: 'sgd', momentum: group.momentum, nesterov: group.nesterov, ...common }
+  if (!('amsgrad' in group)) return { kind: 'adan', adanBetas: group.betas, eps: group.eps, ...common }
   const { betas, eps, amsgrad } = group
   // Older versions of PyTorch do not say which; of nnU-Net's trainers the one with AMSGrad has AdamW.
   const kind = (group.decoupled_weight_decay ?? amsgrad) ? 'adamw' : 'adam'
@@ -95,13 +102,14 @@ async function optionsOfNnunet(folder: RunFolder): Promise<TrainOptions> {
         throw new Error(`its init_args lack ${parsed.error.issues.map(({ path: at }) => at.join('.')).join(', ')}`)
       const { plans, configuration, fold } = parsed.data
       const state = optimizerStateSchema.safeParse(entries.optimizer_state)
-      if (!state.success) throw new Error('its optimizer_state is neither of SGD nor of Adam or AdamW')
+      if (!state.success) throw new Error('its optimizer_state is not of SGD, Adam, AdamW or Adan')
       const options: TrainInput = {
         dataset: plans.dataset_name,
         configuration,
         fold,
         plans: plans.plans_name,
         run: folder.folder,
+        network: networkOfTrainer(typeof entries.trainer_name === 'string' ? entries.trainer_name : undefined),
         // A run of nnU-Net goes on with its own loss.
         loss: { ignoredMean: 'nnunet' },
         optimizer: optimizerOfGroup(state.data.param_groups[0] as ParamGroup),

@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { type DatasetName, findDataset, resolveFolders } from '../config/folders.js'
+import { trainerOfNetwork } from '../config/nnunet-trainer.js'
 import { resolveTrainerConfig } from '../config/resolve.js'
 import type { TrainOptions } from '../config/schema.js'
 import { type DatasetJson, readDatasetJson } from '../dataset/dataset-json.js'
@@ -117,6 +118,7 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
       configuration: options.configuration,
       fold: options.fold,
       device: trainerConfig.device,
+      trainer: trainerOfNetwork(options.network),
       mirrorAxes,
       seed: trainerConfig.seed,
       versions,

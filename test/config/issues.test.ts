@@ -39,7 +39,7 @@ test('each fault says where, what was expected and what was found', () => {
 test('unknown keys get the nearest one, or all where none is near', () => {
   expect(faultsOf({ optimiser: {}, optimizer: { initialLR: 0.1, foo: 1 } })).toEqual([
     'optimizer.initialLR: there is no such option, did you mean initialLr?',
-    'optimizer.foo: there is no such option; there are kind, initialLr, momentum, nesterov, betas, eps, amsgrad, weightDecay, clipNorm',
+    'optimizer.foo: there is no such option; there are kind, initialLr, momentum, nesterov, betas, adanBetas, eps, amsgrad, weightDecay, clipNorm',
     'optimiser: there is no such option, did you mean optimizer?',
   ])
 })

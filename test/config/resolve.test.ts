@@ -28,6 +28,7 @@ test('an optimizer has its numbers, and clipping can be off', () => {
     kind: 'adamw',
     beta1: 0.8,
     beta2: 0.99,
+    adanBetas: [0.02, 0.08, 0.01],
     eps: 1e-8,
     amsgrad: true,
     clipNorm: Number.POSITIVE_INFINITY,
@@ -95,6 +96,18 @@ test('the batch size and deep supervision can be other than the plans have them'
   expect(weights()).toEqual([4, 2, 1, 0])
   expect(weights({ loss: { deepSupervision: false } })).toEqual([7, 0, 0, 0])
   expect(resolveTrainerConfig(configuration, dataset, options({ batchSize: 8 })).batchSize).toBe(8)
+})
+
+test('label smoothing is of cross-entropy with a softmax, and else refused', () => {
+  const resolve = (kind: string, regions = false) =>
+    resolveTrainerConfig(
+      configuration,
+      { ...dataset, hasRegions: regions },
+      options({ loss: { kind, labelSmoothing: 0.1 } }),
+    ).loss.labelSmoothing
+  for (const kind of ['dice_ce', 'dice_topk', 'ce', 'topk']) expect(resolve(kind)).toBe(0.1)
+  expect(() => resolve('dice')).toThrow(/^loss.labelSmoothing: expected 0, found 0.1, because loss.kind dice has no/)
+  expect(() => resolve('ce', true)).toThrow(/^loss.labelSmoothing: expected 0, found 0.1, because dataset.json has re/)
 })
 
 const optionsOfTrainer: Record<string, object> = {
@@ -222,9 +235,20 @@ describe('networks', () => {
     expect(resolve(changed({ ...layers, dropout_op_kwargs: {} })).dropoutProbability).toBe(0.5)
   })
 
+  test('batch norm is what the plans name, or what is put in place of their norm', () => {
+    const named = { norm_op: 'torch.nn.modules.batchnorm.BatchNorm3d', norm_op_kwargs: { eps: 1e-3, affine: true } }
+    expect(resolve(changed({}))).toMatchObject({ batchNorm: false })
+    expect(resolve(changed(named))).toMatchObject({ batchNorm: true, normEps: 1e-3 })
+    const replaced = { ...configuration, architecture: changed({ norm_op_kwargs: { eps: 1e-3, affine: true } }) }
+    const { network } = resolveTrainerConfig(replaced, dataset, options({ network: { normalization: 'batch' } }))
+    expect(network).toMatchObject({ batchNorm: true, normEps: 1e-5 })
+    const faulty = changed({ ...named, norm_op_kwargs: { affine: true, momentum: 0.2, track_running_stats: false } })
+    expect(() => resolve(faulty)).toThrow(/momentum: expected 0.1, found 0.2\n.*track_running_stats: expected true/)
+  })
+
   test('what the engine does not have is refused, every fault at once', () => {
     const architecture = changed({
-      norm_op: 'torch.nn.BatchNorm3d',
+      norm_op: 'torch.nn.GroupNorm',
       nonlin: 'torch.nn.GELU',
       dropout_op: 'torch.nn.AlphaDropout',
       stem_channels: 16,
@@ -236,7 +260,7 @@ describe('networks', () => {
         [
           'network_class_name: expected PlainConvUNet or ResidualEncoderUNet, found networks.Swin',
           'arch_kwargs.stem_channels: not supported',
-          'arch_kwargs.norm_op: expected torch.nn.InstanceNorm3d, found torch.nn.BatchNorm3d',
+          'arch_kwargs.norm_op: expected torch.nn.InstanceNorm3d or torch.nn.BatchNorm3d, found torch.nn.GroupNorm',
           'arch_kwargs.nonlin: expected torch.nn.LeakyReLU, found torch.nn.GELU',
           'arch_kwargs.dropout_op: expected null or torch.nn.Dropout3d, found torch.nn.AlphaDropout$',
         ].join('\n.*'),

@@ -3,7 +3,10 @@ import type { FloatTensor, StepTrace } from '../../src/native/binding.js'
 import type { NpyArray } from '../npz.js'
 
 export interface TraceGoldens {
-  /** output.LEVEL, gradient/NAME, after_1/NAME and after_STEPS/NAME. */
+  /**
+   * output.LEVEL, gradient/NAME, after_1/NAME and after_STEPS/NAME; of networks with batch norm the same of running
+   * statistics, and evaluated (the first batch at full resolution before the first step).
+   */
   arrays: Record<string, NpyArray>
   startWeights: Record<string, FloatTensor>
   losses: number[]
@@ -19,11 +22,15 @@ const tolerance = {
   laterNorms: 1e-3,
   firstUpdate: 2e-4,
   lastUpdate: 1e-3,
+  firstStatistics: 2e-5,
+  lastStatistics: 1e-3,
+  evaluated: 2e-5,
 }
 type Quantity = keyof typeof tolerance
 
 /** The network's duplicate of a parameter in the state dict adds nothing; biases before a norm hold rounding noise. */
 const isConvBias = (name: string) => name.endsWith('.conv.bias')
+const isStatistic = (name: string) => /\.(running_mean|running_var|num_batches_tracked)$/.test(name)
 
 /**
  * Every output, the loss, every gradient, the norms and the updates after the first and the last step.
@@ -33,7 +40,7 @@ const isConvBias = (name: string) => name.endsWith('.conv.bias')
 export function compareTrace(
   trace: StepTrace,
   { arrays, startWeights, losses, gradientNorms }: TraceGoldens,
-): { found: Record<Quantity, number>; differences: string[] } {
+): { found: Partial<Record<Quantity, number>>; differences: string[] } {
   const names = Object.keys(arrays)
     .filter((key) => key.startsWith('gradient/'))
     .map((key) => key.slice(9))
@@ -46,8 +53,18 @@ export function compareTrace(
         return [difference(tensor(after, name), start), difference(theirs, start)] as const
       }),
     )
+  const statistics = (after: Record<string, FloatTensor>, step: number) => {
+    const kinds = [/\.running_mean$/, /\.running_var$/, /\.num_batches_tracked$/].map((kind) =>
+      Object.keys(arrays).filter((key) => key.startsWith(`after_${step}/`) && kind.test(key)),
+    )
+    return Math.max(
+      ...kinds.map((keys) =>
+        deviation(keys.map((key) => [tensor(after, key.slice(`after_${step}/`.length)), values(arrays, key)] as const)),
+      ),
+    )
+  }
   const norms = gradientNorms.map((theirs, step) => Math.abs((trace.gradientNorms[step] ?? Number.NaN) / theirs - 1))
-  const found = {
+  const found: Partial<Record<Quantity, number>> = {
     output: deviation(
       trace.outputs.flatMap((output, level) =>
         output ? [[output.data, values(arrays, `output.${level}`)] as const] : [],
@@ -61,15 +78,23 @@ export function compareTrace(
     laterNorms: Math.max(...norms),
     firstUpdate: update(trace.afterFirst, 1),
     lastUpdate: update(trace.afterLast, losses.length),
+    ...(arrays.evaluated && {
+      firstStatistics: statistics(trace.afterFirst, 1),
+      lastStatistics: statistics(trace.afterLast, losses.length),
+      evaluated: deviation([[trace.evaluated.data, values(arrays, 'evaluated')]]),
+    }),
   }
   // nnU-Net's parameters that never receive a gradient stay as they were.
   const moved = Object.keys(trace.afterLast).filter(
     (name) =>
       !names.includes(name) &&
       !isConvBias(name) &&
+      !isStatistic(name) &&
       difference(tensor(trace.afterLast, name), tensor(startWeights, name)).some((change) => change !== 0),
   )
-  const beyond = (Object.entries(tolerance) as [Quantity, number][]).filter(([key, limit]) => !(found[key] <= limit))
+  const beyond = (Object.entries(tolerance) as [Quantity, number][]).filter(
+    ([key, limit]) => !((found[key] ?? 0) <= limit),
+  )
   return {
     found,
     differences: [

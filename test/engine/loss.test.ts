@@ -12,6 +12,7 @@ interface LossCase {
   ignore: number | null
   regions: boolean
   everywhere: boolean
+  smoothing?: number
   value: number
 }
 const file = (name: string) => new URL(`../goldens/${name}`, import.meta.url).pathname
@@ -32,6 +33,7 @@ interface Level {
   ignore: number | null
   weights?: [number, number]
   topKPercent?: number
+  labelSmoothing?: number
   annotatedMean?: boolean
   batchDice?: boolean
   smooth?: number
@@ -46,6 +48,7 @@ function lossOf(level: Level): { value: number; gradient: NativeTensor } {
     level.ignore ?? -1,
     level.weights ?? [1, 1],
     level.topKPercent ?? 100,
+    level.labelSmoothing ?? 0,
     level.annotatedMean ?? false,
     level.batchDice ?? false,
     level.smooth ?? 1e-5,
@@ -55,15 +58,15 @@ function lossOf(level: Level): { value: number; gradient: NativeTensor } {
 
 const largest = (values: Iterable<number>) => Math.max(...Array.from(values, Math.abs))
 const names = golden.losses.map(
-  ({ kind, batch_dice, smooth, ignore, regions, everywhere }, index) =>
+  ({ kind, batch_dice, smooth, ignore, regions, everywhere, smoothing }, index) =>
     [
-      `${index}: ${kind}, batch_dice ${batch_dice}, smooth ${smooth}, ignore ${ignore}${everywhere ? ' everywhere' : ''}${regions ? ', regions' : ''}`,
+      `${index}: ${kind}, batch_dice ${batch_dice}, smooth ${smooth}, ignore ${ignore}${everywhere ? ' everywhere' : ''}${regions ? ', regions' : ''}${smoothing ? `, label smoothing ${smoothing}` : ''}`,
       index,
     ] as const,
 )
 
 test.each(names)("nnU-Net's loss and gradient, %s", (_, index) => {
-  const { kind, batch_dice, smooth, ignore, regions, value } = golden.losses[index] as LossCase
+  const { kind, batch_dice, smooth, ignore, regions, smoothing, value } = golden.losses[index] as LossCase
   const found = lossOf({
     logits: array(`loss${index}/logits`),
     labels: array(`loss${index}/labels`),
@@ -71,6 +74,7 @@ test.each(names)("nnU-Net's loss and gradient, %s", (_, index) => {
     ignore,
     weights: [kind.startsWith('dice') ? 1 : 0, kind === 'dice' ? 0 : 1],
     topKPercent: kind.endsWith('topk') ? 10 : 100,
+    labelSmoothing: smoothing ?? 0,
     batchDice: batch_dice,
     smooth,
   })
@@ -100,7 +104,7 @@ describe('in float64 the gradient is that of finite differences', () => {
       [
         { batchDice: true },
         { weights: [0.3, 2] as [number, number], annotatedMean: true },
-        ...(regions ? [] : [{ topKPercent: 25, annotatedMean: true }]),
+        ...(regions ? [] : [{ topKPercent: 25, labelSmoothing: 0.2, annotatedMean: true }]),
       ].map((options) => ({ regions, ignore, ...options })),
     ),
   )

@@ -11,6 +11,7 @@ export interface NetworkShape {
   convsPerStage?: number[]
   convsPerStageDecoder?: number[]
   dropout?: number
+  batchNorm?: boolean
   inputChannels: number
   outputChannels: number
   patchSize: number[]
@@ -30,6 +31,7 @@ const defaultOptimizer: OptimizerConfig = {
   nesterov: true,
   beta1: 0.9,
   beta2: 0.999,
+  adanBetas: [0.02, 0.08, 0.01],
   eps: 1e-8,
   amsgrad: false,
   weightDecay: 3e-5,
@@ -63,6 +65,7 @@ export function trainerConfig(shape: NetworkShape): TrainerConfig {
       convBias: true,
       hasDropout: shape.dropout !== undefined,
       dropoutProbability: shape.dropout ?? 0,
+      batchNorm: shape.batchNorm ?? false,
       normEps: 1e-5,
       negativeSlope: 0.01,
     },
@@ -76,6 +79,7 @@ export function trainerConfig(shape: NetworkShape): TrainerConfig {
       diceWeight: 1,
       crossEntropyWeight: 1,
       topKPercent: 100,
+      labelSmoothing: 0,
       annotatedMean: false,
       batchDice: shape.batchDice,
       smooth: 1e-5,

@@ -39,11 +39,14 @@ def losses() -> list[dict]:
     def kwargs(case, regions=False):
         return {"batch_dice": case["batch_dice"], "smooth": case["smooth"], "do_bg": regions, "ddp": False}
 
+    def smoothing(case):
+        return {"label_smoothing": case.get("smoothing", 0.0)}
+
     makers = {
-        "dice_ce": lambda c: DC_and_CE_loss(kwargs(c), {}, ignore_label=c["ignore"], dice_class=dice),
-        "dice_topk": lambda c: DC_and_topk_loss(kwargs(c), {"k": 10}, ignore_label=c["ignore"]),
-        "ce": lambda c: RobustCrossEntropyLoss(ignore_index=-100 if c["ignore"] is None else c["ignore"]),
-        "topk": lambda c: TopKLoss(k=10, ignore_index=-100 if c["ignore"] is None else c["ignore"]),
+        "dice_ce": lambda c: DC_and_CE_loss(kwargs(c), smoothing(c), ignore_label=c["ignore"], dice_class=dice),
+        "dice_topk": lambda c: DC_and_topk_loss(kwargs(c), {"k": 10} | smoothing(c), ignore_label=c["ignore"]),
+        "ce": lambda c: RobustCrossEntropyLoss(ignore_index=-100 if c["ignore"] is None else c["ignore"], **smoothing(c)),
+        "topk": lambda c: TopKLoss(k=10, ignore_index=-100 if c["ignore"] is None else c["ignore"], **smoothing(c)),
         "dice": lambda c: dice(**kwargs(c, c["regions"]), apply_nonlin=torch.sigmoid if c["regions"] else softmax_helper_dim1),
         "dice_bce": lambda c: DC_and_BCE_loss({}, kwargs(c, True), use_ignore_label=c["ignore"] is not None, dice_class=dice),
     }
@@ -58,6 +61,8 @@ def losses() -> list[dict]:
         cases.append({"kind": kind, "batch_dice": batch_dice, "smooth": smooth, "ignore": 4 if ignore == "all" else ignore,
                       "regions": regions, "everywhere": ignore == "all"})
     cases.append({"kind": "dice", "batch_dice": True, "smooth": 1e-5, "ignore": None, "regions": True, "everywhere": False})
+    cases += [{"kind": kind, "batch_dice": False, "smooth": 1e-5, "ignore": ignore, "regions": False, "everywhere": False,
+               "smoothing": 0.1} for kind in ("ce", "topk", "dice_ce", "dice_topk") for ignore in (None, 4)]
     for index, case in enumerate(cases):
         channels = len(REGIONS) if case["regions"] else 4
         logits = torch.from_numpy((2 * generator.standard_normal((SHAPE[0], channels, *SHAPE[1:]))).astype(np.float32))

@@ -1,9 +1,10 @@
 """Writes the goldens of test/engine/network.test.ts and optimizer.test.ts: small networks (3D with anisotropic kernels and
-strides, 2D with batch Dice, a residual encoder with every kind of skip, one with dropout, whose draws are made here anew, and
-two that other optimizers than SGD train) trained for five steps by nnU-Net's own network, loss, optimizer and gradient clipping.
-Per network NAME.json (configuration, losses, norms, learning rates), NAME.pth (start weights), NAME.npz (batches, outputs,
-gradients, parameters), and of other optimizers than SGD NAME_end.pth with their state at the end.
-Made with nnunetv2 2.8.1, torch 2.15.0 on the CPU, one thread:  python make_networks.py networks
+strides, 2D with batch Dice, a residual encoder with every kind of skip, one with dropout, whose draws are made here anew, three
+that other optimizers than SGD train, and two with batch norm) trained for five steps by nnU-Net's own network, loss, optimizer
+and gradient clipping. Per network NAME.json (configuration, losses, norms, learning rates), NAME.pth (start weights), NAME.npz
+(batches, outputs, gradients, parameters; of batch norm also running statistics, and outputs in evaluation before the first step),
+and of other optimizers than SGD NAME_end.pth with their state at the end.
+Made with nnunetv2 2.8.1, torch 2.15.0, adan-pytorch 0.1.0 on the CPU, one thread:  python make_networks.py networks
 """
 import json
 import os
@@ -13,13 +14,14 @@ from pathlib import Path
 os.environ["nnUNet_compile"] = "f"
 import numpy as np
 import torch
+from adan_pytorch import Adan
 from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
 from dynamic_network_architectures.building_blocks.simple_conv_blocks import ConvDropoutNormReLU
 from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 
-# nnUNetTrainerVanillaAdam and nnUNetTrainerAdam.
+# nnUNetTrainerVanillaAdam, nnUNetTrainerAdam and nnUNetTrainerAdan.
 OPTIMIZED = dict(features=[2, 3, 3], kernels=[[3, 3]] * 3, strides=[[1, 1], [2, 2], [2, 2]], channels=1, classes=3, patch=[16, 12],
                  batch=2, batch_dice=False)
 NETWORKS = {
@@ -37,6 +39,12 @@ NETWORKS = {
                    settings={"kind": "adam"}),
     "adamw2d": dict(OPTIMIZED, settings={"kind": "adamw", "amsgrad": True},
                     optimizer=lambda parameters: torch.optim.AdamW(parameters, 0.01, weight_decay=3e-5, amsgrad=True)),
+    "adan2d": dict(OPTIMIZED, settings={"kind": "adan"}, optimizer=lambda parameters: Adan(parameters, lr=0.01, weight_decay=3e-5)),
+    "batch2d": dict(network=ResidualEncoderUNet, blocks=[1, 2, 1], convs=1, features=[4, 4, 6], kernels=[[3, 3]] * 3,
+                    strides=[[1, 1], [2, 2], [2, 2]], channels=1, classes=3, patch=[12, 16], batch=3, batch_dice=False,
+                    dropout=0.3, norm="BatchNorm"),
+    "batch3d": dict(features=[2, 4, 6], kernels=[[1, 3, 3], [3, 3, 3], [3, 3, 3]], strides=[[1, 1, 1], [1, 2, 2], [2, 2, 2]],
+                    channels=2, classes=3, patch=[4, 12, 8], batch=2, batch_dice=False, norm="BatchNorm"),
 }
 SEED = 1  # of trainerConfig in test/engine/trainer-config.ts
 
@@ -92,13 +100,16 @@ def main(out: Path) -> None:
         network_class, blocks, convs = case.get("network", PlainConvUNet), case.get("blocks", [2] * stages), case.get("convs", 2)
         network = network_class(
             case["channels"], stages, case["features"], getattr(torch.nn, f"Conv{dim}d"), case["kernels"], case["strides"], blocks,
-            case["classes"], convs, True, getattr(torch.nn, f"InstanceNorm{dim}d"), {"eps": 1e-5, "affine": True},
+            case["classes"], convs, True, getattr(torch.nn, f"{case.get('norm', 'InstanceNorm')}{dim}d"), {"eps": 1e-5, "affine": True},
             getattr(torch.nn, f"Dropout{dim}d") if "dropout" in case else None, {"p": case.get("dropout")},
             torch.nn.LeakyReLU, {"inplace": True}, deep_supervision=True)
         dropped = replace_dropout(network)
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(0.1 * torch.from_numpy(rng.standard_normal(parameter.shape).astype(np.float32)))
+            for buffer in network.buffers():
+                if buffer.dtype == torch.float32:
+                    buffer.add_(0.1 * torch.from_numpy(rng.random(buffer.shape).astype(np.float32)))
         torch.save({"network_weights": network.state_dict()}, out / f"{name}.pth")
 
         weights = np.array([0.5 ** level for level in range(stages - 1)])
@@ -115,6 +126,11 @@ def main(out: Path) -> None:
             image = rng.standard_normal((case["batch"], case["channels"], *case["patch"])).astype(np.float32)
             labels = np.clip(np.round(image[:, 0] * 1.5 + 1), 0, case["classes"] - 1).astype(np.int16)
             arrays |= {f"image.{step}": image, f"labels.{step}": labels}
+            if step == 0 and "norm" in case:
+                give_dropout(network, dropped, 0, 0, case["batch"])  # drops nothing
+                with torch.no_grad():
+                    arrays["evaluated"] = network.eval()(torch.from_numpy(image))[0].numpy()
+                network.train()
             target, targets = torch.from_numpy(labels)[:, None], []
             extent = np.array(case["patch"], dtype=float)
             for stride in case["strides"][:-1]:
@@ -135,13 +151,15 @@ def main(out: Path) -> None:
             losses.append(float(value))
             optimizer.step()
             if step in (0, 4):
-                arrays |= {f"after_{step + 1}/{n}": p.detach().numpy().copy() for n, p in network.named_parameters()}
+                arrays |= {f"after_{step + 1}/{n}": np.asarray(p.detach().numpy(), np.float32).copy()
+                           for n, p in [*network.named_parameters(), *network.named_buffers()]}
         if "optimizer" in case:
             torch.save({"network_weights": network.state_dict(), "optimizer_state": optimizer.state_dict()}, out / f"{name}_end.pth")
         np.savez_compressed(out / f"{name}.npz", **arrays)
         (out / f"{name}.json").write_text(json.dumps({
             "architecture": network_class.__name__, "convsPerStage": blocks, "convsPerStageDecoder": [convs] * (stages - 1),
             **({"dropout": case["dropout"]} if "dropout" in case else {}),
+            **({"batchNorm": True} if "norm" in case else {}),
             **({"optimizer": case["settings"]} if "settings" in case else {}), "featuresPerStage": case["features"], "kernelSizes": case["kernels"], "strides": case["strides"],
             "inputChannels": case["channels"], "outputChannels": case["classes"], "patchSize": case["patch"],
             "batchSize": case["batch"], "batchDice": case["batch_dice"], "deepSupervisionWeights": weights.tolist(),

@@ -8,6 +8,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { resolveFolders } from '../../src/config/folders.js'
+import type { TrainInput } from '../../src/config/schema.js'
 import { plan } from '../../src/plan/plan.js'
 import { preprocess } from '../../src/preprocess/preprocess.js'
 import { predict, train } from '../../src/train/jobs.js'
@@ -23,10 +24,26 @@ expectAgreement('predict', process.env.VOXGRAD_PEER_PREDICT, 'VOXGRAD_PEER_PREDI
 
 const plans = 'nnUNetPlansTiny'
 const name = 'Dataset009_Boxes'
-const configurations = [
-  { configuration: '3d_fullres', steps: 40 },
-  { configuration: '2d', steps: 60 },
-] as const
+interface Change {
+  configuration: string
+  steps: number
+  folds: number[]
+  /** nnU-Net's class, and its counterpart. */
+  trainer: string
+  network?: TrainInput['network']
+}
+const five = [0, 1, 2, 3, 4]
+const configurations: Change[] = [
+  { configuration: '3d_fullres', steps: 40, folds: five, trainer: 'nnUNetTrainer' },
+  { configuration: '2d', steps: 60, folds: five, trainer: 'nnUNetTrainer' },
+  {
+    configuration: '3d_fullres',
+    steps: 40,
+    folds: [0, 1],
+    trainer: 'nnUNetTrainerBN',
+    network: { normalization: 'batch' },
+  },
+]
 const minutes = 60_000
 
 describe.skipIf(!there)('models that change hands', () => {
@@ -64,28 +81,30 @@ describe.skipIf(!there)('models that change hands', () => {
     expect(compared).toBe(count)
   }
 
-  describe.each(configurations)('$configuration', ({ configuration, steps }) => {
+  describe.each(configurations)('$configuration, $trainer', (change) => {
+    const { configuration, steps, folds, trainer, network } = change
+    const label = `${configuration}_${trainer}`
     test("nnU-Net's, predicted by voxgrad", { timeout: 20 * minutes }, async () => {
-      const [five, one] = [at(`${configuration}_five`), at(`${configuration}_one`)] as [string, string]
-      const folds = '0,1,2,3,4'
+      const [all, one] = [at(`${label}_all`), at(`${label}_one`)] as [string, string]
       script(
         'train',
         path.join(dataset.folders.preprocessed, name),
         plans,
         configuration,
-        folds,
+        folds.join(),
         '2',
         String(steps),
-        `${five}/model`,
+        `${all}/model`,
+        trainer,
       )
       for (const [folder, wanted] of [
-        [five, folds],
+        [all, folds.join()],
         [one, '0'],
       ] as const) {
         cpSync(dataset.images, path.join(folder, 'in'), { recursive: true })
         if (folder === one) {
           for (const part of ['fold_0', 'dataset.json', 'plans.json']) {
-            cpSync(path.join(five, 'model', part), path.join(one, 'model', part), { recursive: true })
+            cpSync(path.join(all, 'model', part), path.join(one, 'model', part), { recursive: true })
           }
         }
         script('predict', path.join(folder, 'model'), wanted, path.join(folder, 'in'), folder)
@@ -94,19 +113,20 @@ describe.skipIf(!there)('models that change hands', () => {
     })
 
     test("voxgrad's, predicted by nnU-Net", { timeout: 20 * minutes }, async () => {
-      const model = path.join(dataset.folders.results, name, `voxgrad__${plans}__${configuration}`)
+      const model = at(`${label}_ours`)
       const budget = { epochs: 2, stepsPerEpoch: steps, valSteps: 1 }
-      for (const fold of [0, 1, 2, 3, 4]) {
-        await train(smallRun(dataset, { configuration, fold, budget, validateAtEnd: false })).finished
+      for (const fold of folds) {
+        const run = path.join(model, `fold_${fold}`)
+        await train(smallRun(dataset, { configuration, fold, run, budget, network, validateAtEnd: false })).finished
       }
-      for (const folds of [[0], [0, 1, 2, 3, 4]]) {
-        const theirs = at(`${configuration}_theirs_${folds.length}`)
+      for (const wanted of [[0], folds]) {
+        const theirs = at(`${label}_theirs_${wanted.length}`)
         mkdirSync(theirs)
-        script('predict', model, folds.join(), dataset.images, theirs)
+        script('predict', model, wanted.join(), dataset.images, theirs)
         for (const mirroring of [true, false]) {
-          const output = at(`${configuration}_ours_${folds.length}_${mirroring}`)
+          const output = at(`${label}_ours_${wanted.length}_${mirroring}`)
           const how = { mirroring, saveProbabilities: true, threads: 1 }
-          await predict({ input: dataset.images, output, run: model, folds, ...how }).finished
+          await predict({ input: dataset.images, output, run: model, folds: wanted, ...how }).finished
           const expected = path.join(theirs, mirroring ? 'with_mirroring' : 'without_mirroring')
           await expectAgreeing(comparePredictions(output, expected, model), 2)
         }
@@ -117,10 +137,8 @@ describe.skipIf(!there)('models that change hands', () => {
   test("is loaded by nnU-Net's trainer, which finds its epochs done and validates", {
     timeout: 10 * minutes,
   }, async () => {
-    const [model, copy] = ['voxgrad', 'nnUNetTrainer_1epoch'].map((trainer) =>
-      path.join(dataset.folders.results, name, `${trainer}__${plans}__3d_fullres`),
-    ) as [string, string]
-    cpSync(model, copy, { recursive: true })
+    const copy = path.join(dataset.folders.results, name, `nnUNetTrainer_1epoch__${plans}__3d_fullres`)
+    cpSync(at('3d_fullres_nnUNetTrainer_ours'), copy, { recursive: true })
     const how = ['-p', plans, '-tr', 'nnUNetTrainer_1epoch', '--c', '-device', 'cpu']
     const program = path.join(path.dirname(python), 'nnUNetv2_train')
     expect(nnunet(program, '9', '3d_fullres', '0', ...how)).toMatch(/Mean Validation Dice: +0\.\d+/)

@@ -15,13 +15,29 @@ const python = process.env.VOXGRAD_PEER_PYTHON ?? ''
 const there = existsSync(python)
 if (!there) console.log('resume parity skipped: VOXGRAD_PEER_PYTHON names no Python with nnunetv2')
 
+const hasAdan = there && spawnSync(python, ['-c', 'import adan_pytorch']).status === 0
+if (there && !hasAdan) console.log('resume parity of Adan skipped: that Python has no adan_pytorch')
+
+interface Handover {
+  plans: string
+  trainer: string
+  optimizer?: TrainInput['optimizer']
+  network?: TrainInput['network']
+}
 const budget = { epochs: 4, stepsPerEpoch: 3, valSteps: 1 }
 
-/** Runs that change hands: PlainConvUNet with SGD, ResidualEncoderUNet with dropout's layers and nnUNetTrainerAdam's AdamW. */
-const cases = [
+/**
+ * Runs that change hands: PlainConvUNet with SGD, ResidualEncoderUNet with dropout's layers and nnUNetTrainerAdam's AdamW,
+ * batch norm, and Adan.
+ */
+const cases: Handover[] = [
   { plans: 'nnUNetPlansTiny', trainer: 'nnUNetTrainer', optimizer: { kind: 'sgd' } },
   { plans: 'nnUNetPlansResidual', trainer: 'nnUNetTrainerAdam', optimizer: { kind: 'adamw', amsgrad: true } },
-] as const
+  { plans: 'nnUNetPlansTiny', trainer: 'nnUNetTrainerBN', network: { normalization: 'batch' } },
+  ...(hasAdan
+    ? [{ plans: 'nnUNetPlansTiny', trainer: 'nnUNetTrainerAdan', optimizer: { kind: 'adan' } } as const]
+    : []),
+]
 
 /** Trains with nnU-Net's own trainer to the end of an epoch; with "continue" from its checkpoint_latest. Prints its logging. */
 const script = `
@@ -62,11 +78,11 @@ function writeResidualPlans({ folders }: SmallDataset): void {
 }
 
 const title = 'a run of $plans with $trainer that changes hands'
-describe.skipIf(!there).each(cases)(title, { timeout: 600_000 }, ({ plans, trainer, optimizer }) => {
+describe.skipIf(!there).each(cases)(title, { timeout: 600_000 }, ({ plans, trainer, optimizer, network }) => {
   let dataset: SmallDataset
   const models = (name: string) => `Dataset009_Boxes/${name}__${plans}__3d_fullres`
   const ourRun = (changes: Partial<TrainInput> = {}) =>
-    smallRun(dataset, { plans, optimizer, budget, validateAtEnd: false, ...changes })
+    smallRun(dataset, { plans, optimizer, network, budget, validateAtEnd: false, ...changes })
 
   beforeAll(async () => {
     dataset = await makeSmallDataset()
@@ -110,7 +126,8 @@ describe.skipIf(!there).each(cases)(title, { timeout: 600_000 }, ({ plans, train
       [3, 12],
     ])
     const record = JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8')) as RunRecord
-    expect(record.options.optimizer).toMatchObject({ ...optimizer, initialLr: 0.01, weightDecay: 3e-5 })
+    expect(record.options.optimizer).toMatchObject({ kind: 'sgd', ...optimizer, initialLr: 0.01, weightDecay: 3e-5 })
+    expect(record.options.network).toEqual(network ?? { normalization: 'plans' })
     expect(epochs.slice(0, 2).map((line) => line.val_loss)).toEqual(logging.val_losses?.slice(0, 2))
     const [, second, third] = epochs as [EpochCurve, EpochCurve, EpochCurve]
     expect(third.lr).toBeCloseTo(0.01 * (1 - 6 / 12) ** 0.9, 12)

@@ -84,6 +84,7 @@ test('the state comes back from a checkpoint as it was', () => {
     configuration: '3d_fullres',
     fold: 0,
     device: 'cpu',
+    trainer: 'nnUNetTrainer',
     mirrorAxes: [],
     runId: 'a',
     seed: '1',
