@@ -111,6 +111,10 @@ void check_host_reads() {
   check::add_da5_transforms(config.augmentation);
   expect_none("DA5's augmentation");
   config = check::synthetic_config("pretend", {16, 24, 16}, {8, 16, 32});
+  config.network.batchNorm = true;
+  config.optimizer.kind = "adan";
+  expect_none("batch norm and Adan");
+  config = check::synthetic_config("pretend", {16, 24, 16}, {8, 16, 32});
   check::make_cascade(config, cases);
   check::make_sparse_regions(config, cases);
   expect_none("a cascade with sparse regions");
