@@ -1,4 +1,4 @@
-// Soft Dice and cross-entropy with deep supervision, composed of ATen operators.
+// Soft Dice and cross-entropy with deep supervision: by kernels of our own, or composed of ATen operators.
 #include "engine/loss.h"
 
 #include <ATen/core/Reduction.h>
@@ -74,6 +74,19 @@ at::Tensor level_loss(const at::Tensor& logits_in, const at::Tensor& labels, con
   return loss;
 }
 
+LossTerms loss_terms(const Targets& targets, const LossConfig& config) {
+  return {.level_weights = {},
+          .dice_weight = config.diceWeight,
+          .entropy_weight = config.crossEntropyWeight,
+          .label_smoothing = targets.overlapping() ? 0 : config.labelSmoothing,
+          .annotated_mean = config.annotatedMean,
+          .batch_dice = config.batchDice,
+          .smooth = config.smooth,
+          .ignored = targets.ignore_label(),
+          .membership = targets.membership(),
+          .kernels = false};
+}
+
 Loss::Loss(const LossConfig& config, Targets targets, const std::vector<int64_t>& patch_size,
            const std::vector<std::vector<int64_t>>& strides, at::Device device)
     : config_(config), targets_(std::move(targets)) {
@@ -109,7 +122,15 @@ at::Tensor Loss::labels_at_level(const at::Tensor& labels, size_t level) const {
 }
 
 at::Tensor Loss::operator()(const std::vector<at::Tensor>& logits, const at::Tensor& labels) const {
-  at::Tensor sum;
+  std::vector<at::Tensor> counted;
+  LossTerms terms = loss_terms(targets_, config_);
+  for (size_t level = 0; level < heads_.size(); ++level) {
+    if (!heads_[level]) continue;
+    counted.push_back(logits[level]);
+    terms.level_weights.push_back(config_.deepSupervisionWeights[level]);
+  }
+  if (config_.topKPercent == 100) return deep_supervision_loss(counted, labels, terms);
+  at::Tensor sum;  // the largest terms are found by a selection over all voxels
   for (size_t level = 0; level < heads_.size(); ++level) {
     if (!heads_[level]) continue;
     const at::Tensor loss = config_.deepSupervisionWeights[level] *

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/targets.h"
+#include "kernels/ops.h"
 
 namespace voxgrad {
 
@@ -35,6 +36,10 @@ class Loss {
   std::vector<std::vector<at::Tensor>> source_indices_;  // [level][axis]; undefined where the extent does not change
 };
 
+/// What the kernels make of it, without levels.
+LossTerms loss_terms(const Targets& targets, const LossConfig& config);
+
+/// Composed of ATen operators, for the selection of the largest terms and as a reference for the kernels.
 /// The loss of one level: weighted cross-entropy minus weighted soft Dice, both in float32 (float64 for float64
 /// logits). Without regions softmax and the foreground's Dice, with regions sigmoid, binary cross-entropy and every
 /// region's Dice. Label smoothing s, of softmax alone, takes 1 - s of the label's cross-entropy and s of the mean over

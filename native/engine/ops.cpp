@@ -35,6 +35,31 @@ std::tuple<at::Tensor, at::Tensor> level_loss_op(const at::Tensor& logits, const
   return {loss.detach(), leaf.grad()};
 }
 
+std::tuple<at::Tensor, at::Tensor> fused_loss_op(const at::Tensor& logits, const at::Tensor& labels,
+                                                 at::IntArrayRef outputs, bool overlapping, int64_t ignore_label,
+                                                 at::ArrayRef<double> weights, double label_smoothing,
+                                                 bool annotated_mean, bool batch_dice, double smooth, int64_t format,
+                                                 bool channels_last, bool kernels, int64_t repeats) {
+  const c10::InferenceMode off(false);  // callOp runs every op in inference mode
+  constexpr std::array formats = {at::kFloat, at::kBFloat16, at::kHalf};
+  const auto last = logits.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
+  const at::Tensor leaf = logits.to(formats.at(static_cast<size_t>(format)))
+                              .clone(channels_last ? last : at::MemoryFormat::Contiguous)
+                              .requires_grad_(true);
+  const at::Tensor truth = labels.clone();
+  const LossConfig config{weights[0], weights[1], 100, label_smoothing, annotated_mean, batch_dice, smooth, {}};
+  LossTerms terms = loss_terms(targets_of(outputs, overlapping, ignore_label, logits), config);
+  terms.level_weights = {1};
+  terms.kernels = kernels;
+  at::Tensor loss;
+  for (int64_t i = 0; i < repeats; ++i) {
+    leaf.mutable_grad() = at::Tensor();
+    loss = deep_supervision_loss({leaf}, truth, terms);
+    loss.backward();
+  }
+  return {loss.detach(), leaf.grad().contiguous()};
+}
+
 at::Tensor count_dice_op(const at::Tensor& logits, const at::Tensor& labels, at::IntArrayRef outputs, bool overlapping,
                          int64_t ignore_label) {
   const Targets targets = targets_of(outputs, overlapping, ignore_label, logits);
@@ -47,6 +72,7 @@ at::Tensor count_dice_op(const at::Tensor& logits, const at::Tensor& labels, at:
 
 TORCH_LIBRARY_IMPL(voxgrad, CompositeImplicitAutograd, m) {
   m.impl("level_loss", level_loss_op);
+  m.impl("fused_loss", fused_loss_op);
   m.impl("count_dice", count_dice_op);
 }
 

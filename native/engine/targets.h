@@ -18,6 +18,9 @@ class Targets {
   /// What is counted and evaluated: every region, or every label but the background.
   int64_t foreground_count() const;
   bool has_ignore_label() const { return config_.ignoreLabel >= 0; }
+  int64_t ignore_label() const { return config_.ignoreLabel; }
+  /// (labels, regions) float32 of 0 and 1 on the device; undefined without regions.
+  const at::Tensor& membership() const { return membership_; }
 
   /// (B, 1, ...) booleans; undefined if there is no ignore label.
   at::Tensor annotated(const at::Tensor& labels) const;

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <tuple>
+#include <vector>
 
 #include "kernels/draw.h"
 
@@ -24,5 +25,22 @@ void add_normal_field(at::Tensor& values, double standard_deviation, const Draw&
 /// is kept, and negative_slope must be 1: for weights that may be 0, which no result tells the input of.
 at::Tensor instance_norm_leaky_relu_(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps,
                                      double negative_slope, bool keep_input);
+
+/// How the losses of all levels are made: soft Dice and cross-entropy, of a softmax or, with regions, of sigmoids. See
+/// level_loss in engine/loss.h.
+struct LossTerms {
+  std::vector<double> level_weights;  // of the levels that are given
+  double dice_weight, entropy_weight, label_smoothing;
+  bool annotated_mean, batch_dice;
+  double smooth;
+  int64_t ignored;        // a label; -1: none
+  at::Tensor membership;  // (labels, regions) float32 of 0 and 1; undefined without regions
+  bool kernels;           // those of an accelerator, also on the CPU
+};
+
+/// The weighted sum of the levels' losses as a 0-dimensional float32 tensor, differentiable by the logits (B, C, ...)
+/// of float32, bfloat16 or float16. labels: (B, ...) integers at full resolution, which each level reads nearest-exact.
+at::Tensor deep_supervision_loss(const std::vector<at::Tensor>& logits, const at::Tensor& labels,
+                                 const LossTerms& terms);
 
 }  // namespace voxgrad

@@ -105,6 +105,13 @@ TORCH_LIBRARY(voxgrad, m) {
       "level_loss(Tensor logits, Tensor labels, int[] outputs, bool overlapping, int ignore_label, float[] weights, "
       "float top_k_percent, float label_smoothing, bool annotated_mean, bool batch_dice, float smooth) -> (Tensor, "
       "Tensor)");
+  // The same by the training's own kernels: logits of a level in number format 0 (float32), 1 (bfloat16) or 2 (float16)
+  // and a layout, labels at full resolution; kernels: those of an accelerator, also on the CPU; done
+  // `repeats` times, for benchmarks.
+  m.def(
+      "fused_loss(Tensor logits, Tensor labels, int[] outputs, bool overlapping, int ignore_label, float[] weights, "
+      "float label_smoothing, bool annotated_mean, bool batch_dice, float smooth, int format, bool channels_last, "
+      "bool kernels, int repeats) -> (Tensor, Tensor)");
   // True positives, false positives and false negatives, one row each.
   m.def("count_dice(Tensor logits, Tensor labels, int[] outputs, bool overlapping, int ignore_label) -> Tensor");
 

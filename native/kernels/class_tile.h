@@ -1,0 +1,66 @@
+// The CPU's view of logits: a few voxels at a time, class by class, in a buffer that stays in the first cache, whatever
+// layout and number format they come from; so that loops over voxels become vector instructions for any number of
+// classes.
+#pragma once
+#include <algorithm>
+#include <vector>
+
+#include "kernels/loss.h"
+
+// The wheel's own kernels choose their instructions at run time; so do these.
+#define VOXGRAD_VECTORIZED __attribute__((target_clones("avx512f", "avx2", "default")))
+
+namespace voxgrad {
+
+struct ClassTile {
+  static constexpr int64_t kVoxels = 64;
+  int64_t channels;
+  std::vector<float> values;                 // (channels, kVoxels)
+  alignas(64) int32_t labels[kVoxels] = {};  // -1 where a voxel does not count
+
+  explicit ClassTile(int64_t channels) : channels(channels), values(static_cast<size_t>(channels * kVoxels), 0.0f) {}
+
+  /// Takes `count` voxels from `first` on; the rest of the tile does not count.
+  template <class Element>
+  void load(const Element* logits, const LogitLayout& layout, const LevelLabels& from, int64_t sample, int64_t first,
+            int64_t count) {
+    const Element* start = logits + layout.offset(sample, first, 0);
+    for (int64_t c = 0; c < channels; ++c) {
+      const Element* in = start + c * layout.channel_stride;
+      float* out = values.data() + c * kVoxels;
+      for (int64_t t = 0; t < count; ++t) out[t] = to_float(in[t * layout.voxel_stride]);
+      for (int64_t t = count; t < kVoxels; ++t) out[t] = 0;
+    }
+    load_labels(from, sample, first, count);
+  }
+
+  template <class Element>
+  void store(Element* result, const LogitLayout& layout, int64_t sample, int64_t first, int64_t count) const {
+    Element* start = result + layout.offset(sample, first, 0);
+    for (int64_t c = 0; c < channels; ++c) {
+      Element* out = start + c * layout.channel_stride;
+      const float* in = values.data() + c * kVoxels;
+      for (int64_t t = 0; t < count; ++t) out[t * layout.voxel_stride] = from_float<Element>(in[t]);
+    }
+  }
+
+ private:
+  void load_labels(const LevelLabels& from, int64_t sample, int64_t first, int64_t count) {
+    const int64_t width = from.extents[2];
+    for (int64_t t = 0; t < count;) {  // row by row
+      const int64_t x = (first + t) % width, y = (first + t) / width;
+      const int64_t row =
+          from.row(sample, static_cast<int32_t>(y / from.extents[1]), static_cast<int32_t>(y % from.extents[1]));
+      const int64_t here = std::min(count - t, width - x);
+      for (int64_t k = 0; k < here; ++k) {
+        const int32_t place = LevelLabels::source(static_cast<int32_t>(x + k), from.ratios[2], from.full[2]);
+        const int32_t label = from.read(row + place);
+        labels[t + k] = label == from.ignored ? -1 : label;
+      }
+      t += here;
+    }
+    std::fill(labels + count, labels + kVoxels, -1);
+  }
+};
+
+}  // namespace voxgrad
