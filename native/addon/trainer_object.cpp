@@ -1,5 +1,6 @@
 // The Trainer that JavaScript holds: it copies a call's arguments, runs the call as a job on the trainer's own thread
 // and makes columns of the result.
+#include "addon/benchmark_calls.h"
 #include "addon/captured_checkpoint.h"
 #include "addon/config_reader.h"
 #include "addon/convert.h"
@@ -56,6 +57,7 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
          InstanceMethod<&TrainerObject::capture_checkpoint>("captureCheckpoint"),
          InstanceMethod<&TrainerObject::load_checkpoint>("loadCheckpoint"),
          InstanceMethod<&TrainerObject::load_pretrained_weights>("loadPretrained"),
+         InstanceMethod<&TrainerObject::benchmark>("benchmark"),
          InstanceMethod<&TrainerObject::set_position>("setPosition"),
          InstanceMethod<&TrainerObject::device_memory>("deviceMemory"),
          InstanceMethod<&TrainerObject::snapshot>("snapshot"), InstanceMethod<&TrainerObject::stop>("stop"),
@@ -247,6 +249,10 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
         return [rest](Napi::Env env) { return to_js(env, *rest); };
       });
     });
+  }
+
+  Napi::Value benchmark(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] { return run(info, benchmark_work(info[0].As<Napi::Object>())); });
   }
 
   void set_position(const Napi::CallbackInfo& info) {

@@ -10,9 +10,11 @@ namespace voxgrad {
 // ----------------------------------------------------------------------------------------------------
 
 StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, uint64_t step, double learning_rate) {
+  parts.clock.start();
   const Stopwatch data_time;
-  const Batch batch = parts.batches.training_batch(cases, step);
+  const Batch batch = parts.held_batch ? *parts.held_batch : parts.batches.training_batch(cases, step);
   const float data_ms = data_time.ms();
+  parts.clock.mark("data");
 
   parts.optimizer.zero_gradients();
   const TrainingPass pass = parts.network.begin_pass(batch.samples);
@@ -20,12 +22,16 @@ StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, ui
   {
     const Autocast autocast(parts.network.device(), parts.precision);
     const auto logits = parts.network.forward(batch.image, parts.loss.heads(), &pass);
+    parts.clock.mark("forward");
     loss = parts.loss(logits, batch.labels);
+    parts.clock.mark("loss");
   }
   parts.optimizer.scaled(loss).backward();
+  parts.clock.mark("backward");
 
   const Optimizer::Update update = parts.optimizer.step(learning_rate, loss.detach());
   parts.network.end_pass(pass, update.unchanged);
+  parts.clock.mark("optimizer");
   return {loss.detach(), update.gradient_norm, update.skipped, data_ms};
 }
 
@@ -34,12 +40,18 @@ StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, ui
 
 at::Tensor validation_step(const StepParts& parts, const std::vector<Case>& cases, uint64_t step, DiceCounts& counts) {
   at::NoGradGuard no_grad;
-  const Batch batch = parts.batches.validation_batch(cases, step);
+  parts.clock.start();
+  const Batch batch = parts.held_batch ? *parts.held_batch : parts.batches.validation_batch(cases, step);
+  parts.clock.mark("data");
 
   const Autocast autocast(parts.network.device(), parts.precision);
   const auto logits = parts.network.forward(batch.image, parts.loss.heads());
+  parts.clock.mark("forward");
   count_dice(logits[0], batch.labels, parts.loss.targets(), counts);
-  return parts.loss(logits, batch.labels);
+  parts.clock.mark("pseudo_dice");
+  const at::Tensor loss = parts.loss(logits, batch.labels);
+  parts.clock.mark("loss");
+  return loss;
 }
 
 }  // namespace voxgrad

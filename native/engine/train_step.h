@@ -4,6 +4,7 @@
 #include "engine/loss.h"
 #include "engine/network.h"
 #include "engine/optimizer.h"
+#include "engine/step_clock.h"
 
 namespace voxgrad {
 
@@ -15,6 +16,9 @@ struct StepParts {
   Optimizer& optimizer;
   /// Autocast type of convolutions on an accelerator; kFloat: no autocast.
   at::ScalarType precision;
+  StepClock& clock;
+  /// In place of a new batch in every step, for benchmarks; null: none.
+  const Batch* held_batch;
 };
 
 /// What a step leaves on the device, as 0-dimensional float32 tensors, and the host's time for its batch.

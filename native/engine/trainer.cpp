@@ -99,7 +99,7 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
   chunk.first_step = step_;
   // The columns loss, gradient norm and skipped stay on the device until the chunk is done.
   at::Tensor history = at::zeros({steps, 3}, at::TensorOptions().device(device_).dtype(at::kFloat));
-  const StepParts parts{batches_, network_, loss_, optimizer_, precision_};
+  const StepParts parts = step_parts();
   int64_t done = 0, skipped_in_a_row = 0;
   for (; done < steps && !stop_requested_ && skipped_in_a_row < most_skipped; ++done) {
     const Stopwatch step_time;
@@ -133,7 +133,7 @@ ValidationChunk Trainer::run_validation(int64_t steps) {
   auto zeros = [&] { return at::zeros({foreground}, options.dtype(at::kLong)); };
   DiceCounts counts{zeros(), zeros(), zeros()};
   at::Tensor losses = at::zeros({steps}, options.dtype(at::kFloat));
-  const StepParts parts{batches_, network_, loss_, optimizer_, precision_};
+  const StepParts parts = step_parts();
   int64_t done = 0;
   for (; done < steps && !stop_requested_; ++done) {
     losses[done].copy_(validation_step(parts, validation_cases_, step_ + static_cast<uint64_t>(done), counts));
@@ -165,6 +165,11 @@ void Trainer::set_position(uint64_t step, uint64_t redraws) {
   batches_.set_redraws(redraws);
   const std::lock_guard lock(snapshot_mutex_);
   snapshot_.step = step;
+}
+
+void Trainer::hold_batch(bool held) {
+  held_batch_.reset();
+  if (held) held_batch_ = batches_.training_batch(training_cases_, step_);
 }
 
 std::optional<DeviceMemory> Trainer::device_memory() const {

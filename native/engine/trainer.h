@@ -81,6 +81,15 @@ class Trainer {
   void clear_stop() { stop_requested_ = false; }
 
   const Network& network() const { return network_; }
+  const std::vector<Case>& training_cases() const { return training_cases_; }
+  /// What the steps of this trainer work on.
+  StepParts step_parts() {
+    return {batches_, network_, loss_, optimizer_, precision_, clock_, held_batch_ ? &*held_batch_ : nullptr};
+  }
+  /// Opened by a benchmark, it times the steps of the jobs that follow.
+  StepClock& clock() { return clock_; }
+  /// From now on every step uses the same batch, or with `held` false batches of its own again.
+  void hold_batch(bool held);
   const TrainerConfig& config() const { return config_; }
 
  private:
@@ -97,6 +106,8 @@ class Trainer {
   Loss loss_;
   std::vector<Case> training_cases_, validation_cases_;
   uint64_t step_ = 0;
+  StepClock clock_;
+  std::optional<Batch> held_batch_;
 
   std::atomic<bool> stop_requested_{false};
   mutable std::mutex snapshot_mutex_;

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/record_function.h>
 #include <c10/core/InferenceMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -277,6 +278,7 @@ void for_element_type(const at::Tensor& x, const Work& work) {
 /// (y, statistics); y is x itself, overwritten, unless the input is kept.
 std::tuple<at::Tensor, at::Tensor> forward_op(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                                               double eps, double slope, bool keep_input, bool loops) {
+  RECORD_FUNCTION("voxgrad::instance_norm_leaky_relu", std::vector<c10::IValue>{x});
   TORCH_CHECK(slope > 0 && (slope == 1 || !keep_input), "instance_norm_leaky_relu: cannot invert this leaky ReLU");
   const Statistics statistics{at::empty({4, x.size(0) * x.size(1)}, x.options().dtype(at::kFloat))};
   const at::Tensor y = keep_input ? at::empty_like(x) : x;
@@ -292,6 +294,7 @@ std::tuple<at::Tensor, at::Tensor> forward_op(const at::Tensor& x, const at::Ten
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> backward_op(const at::Tensor& gradient_in, const at::Tensor& kept,
                                                            const at::Tensor& statistics, double slope, bool loops) {
+  RECORD_FUNCTION("voxgrad::instance_norm_leaky_relu_backward", std::vector<c10::IValue>{gradient_in, kept});
   const bool channels_last = layout_of(kept).channels_last();
   const at::Tensor gradient =
       gradient_in.contiguous(channels_last ? kept.suggest_memory_format() : at::MemoryFormat::Contiguous);

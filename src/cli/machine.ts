@@ -131,6 +131,14 @@ async function checkDevices(): Promise<Check[]> {
   return [cpu, ...lines.map((line): Check => ({ name: 'gpu', verdict: 'ok', found: `cuda:${line}` }))]
 }
 
+/** The name of a device: the GPU's as its driver gives it, or the processor's model. */
+export async function nameOfDevice(device: string): Promise<string> {
+  if (device === 'cpu') return os.cpus()[0]?.model.trim() || os.arch()
+  const index = device.split(':')[1] ?? '0'
+  const { output, failed } = await tryProgram('nvidia-smi', ['-i', index, '--query-gpu=name', '--format=csv,noheader'])
+  return failed ? device : firstLine(output)
+}
+
 async function checkMemory(): Promise<Check[]> {
   const limit = process.constrainedMemory()
   const total = limit > 0 && limit < os.totalmem() ? limit : os.totalmem()

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { version } from '../version.js'
 import { addAdvise } from './advise.js'
+import { addBench } from './bench.js'
 import { addBestConfiguration } from './best-configuration.js'
 import { reportFailure, reportUsage } from './context.js'
 import { addDoctor } from './doctor.js'
@@ -41,7 +42,7 @@ Exit codes: 0 done; 2 wrong usage, configuration or data; 70 a fault of voxgrad,
 const verbs = [
   [addDoctor, addImport, addPlan, addPreprocess, addTrain, addResume],
   [addStatus, addStop, addRuns, addAdvise, addValidate, addPredict, addEvaluate],
-  [addBestConfiguration, addEnsemble, addPostprocess],
+  [addBestConfiguration, addEnsemble, addPostprocess, addBench],
 ]
 for (const add of verbs.flat()) add(program)
 

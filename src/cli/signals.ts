@@ -59,10 +59,10 @@ export function stopOnSignals(stop: () => void, view: View, deed: string): () =>
 
 const nameOf = (signal: string): string => (signal === 'SIGINT' ? 'Ctrl-C' : signal)
 
-/** A signal for work that can be aborted; its reason is an Interrupted. */
-export function abortOnSignals(view: View): AbortSignal {
+/** A signal for work that can be aborted; its reason is an Interrupted. `deed`: see stopOnSignals. */
+export function abortOnSignals(view: View, deed = 'ending after the cases in work'): AbortSignal {
   const controller = new AbortController()
   const abort = () => controller.abort(new Interrupted())
-  stopOnSignals(abort, view, 'ending after the cases in work')
+  stopOnSignals(abort, view, deed)
   return controller.signal
 }

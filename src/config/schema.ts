@@ -500,7 +500,35 @@ export const bestConfigurationOptionsSchema = z.strictObject({
   jobs,
 })
 
+/** What a benchmark runs; end-to-end also validates. */
+export const benchmarkKinds = ['step', 'data', 'end-to-end'] as const
+
+/** Options of `bench`. */
+export const benchOptionsSchema = z.strictObject({
+  kind: z.enum(benchmarkKinds),
+  plan: z.string().min(1).default('hippocampus').describe('A named shape, or a plans file such as nnUNetPlans.json'),
+  configuration: z.string().min(1).default('3d_fullres').describe('Of a plans file'),
+  classes: z
+    .int()
+    .min(2)
+    .default(3)
+    .describe('Labels with the background, for a plans file without a dataset.json beside it'),
+  batchSize: count.optional().describe('In place of that of the plan'),
+  device: deviceSchema.default('cpu'),
+  threads,
+  warmup: z.int().nonnegative().default(3).describe('Steps before those that count'),
+  repeat: count.default(20).describe('Steps that count'),
+  withoutData: z
+    .boolean()
+    .default(false)
+    .describe("All steps on one batch, as nnU-Net's benchmark without data loading does"),
+  parts: z.boolean().default(false).describe('Also time loss, optimizer, norm and pseudo-Dice alone'),
+  output: z.string().min(1).optional().describe("Folder whose benchmark_result.json, nnU-Net's form, gets an entry"),
+})
+
 /** What a caller writes: defaults may be left out. */
+export type BenchInput = z.input<typeof benchOptionsSchema>
+export type BenchOptions = z.infer<typeof benchOptionsSchema>
 export type PlanInput = z.input<typeof planOptionsSchema>
 export type TrainInput = z.input<typeof trainOptionsSchema>
 /** The same with every default filled in. */

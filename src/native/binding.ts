@@ -295,6 +295,50 @@ export interface PredictionJob {
   mirrorAxes: number[]
 }
 
+/** Milliseconds, one entry a step; on an accelerator of its own timeline. */
+export interface StepTimes {
+  /** From the step's start to the next one's. */
+  step: Float32Array
+  /** data, forward, loss, backward, optimizer; in validation data, forward, pseudo_dice, loss. */
+  parts: Record<string, Float32Array>
+}
+
+/** An operator that computes something, as often as a step ran it. */
+export interface OperatorCount {
+  name: string
+  calls: number
+  /** Of all tensors read and written, each once a call. */
+  bytes: number
+  ms: number
+}
+
+/** Exact counts of one step on a batch that is there. */
+export interface StepCounts {
+  training: OperatorCount[]
+  validation: OperatorCount[]
+  /** Of the training step. peak and growth: bytes above what was held before; segments: requests to a GPU's driver. */
+  allocations: { allocations: number; bytes: number; peak: number; growth: number; segments: number }
+}
+
+/** What a device does in a second at most, measured by a matrix product and a copy. */
+export interface DeviceCeilings {
+  flopPerSecond: number
+  bytesPerSecond: number
+}
+
+/** Jobs that measure a trainer (native/engine/benchmark.h); `held`: all steps on one batch. */
+export interface Benchmarks {
+  /** Random cases for training and validation, of extents (z, y, x). */
+  (job: { what: 'cases'; count: number; shape: [number, number, number] }): Promise<void>
+  (job: { what: 'training' | 'validation'; steps: number; held: boolean }): Promise<StepTimes>
+  /** Training batches number first, first + 1, ... alone. */
+  (job: { what: 'batches'; first: number; steps: number }): Promise<StepTimes>
+  /** Milliseconds of each run: network, loss, optimizer, pseudo_dice and norm, each alone. */
+  (job: { what: 'parts'; runs: number }): Promise<Record<string, Float32Array>>
+  (job: { what: 'counts' }): Promise<StepCounts>
+  (job: { what: 'ceilings' }): Promise<DeviceCeilings>
+}
+
 /** All methods but snapshot and stop run as one job at a time on the trainer's own thread; a second one is ERR_BUSY. */
 export interface NativeTrainer {
   /**
@@ -344,6 +388,7 @@ export interface NativeTrainer {
    */
   setPosition(position: { step: number; redraws: number }): void
   deviceMemory(): DeviceMemory
+  benchmark: Benchmarks
   snapshot(): Snapshot
   /** The running job ends after its current step (training, validation) or tile. */
   stop(): void
