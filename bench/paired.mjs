@@ -14,6 +14,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { ratioOf } from '../dist/bench/result.js'
 import { namedShapes } from '../dist/bench/shapes.js'
+import { quantile } from '../dist/bench/statistics.js'
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
 const program = path.join(root, 'dist/cli/main.js')
@@ -25,7 +26,7 @@ const parts = {
   loss: { peer: 'loss', ours: ({ step }) => step.alone.loss.p50_ms },
   optimizer: { peer: 'optimizer', ours: ({ step }) => step.alone.optimizer.p50_ms },
   pseudo_dice: { peer: 'pseudo_dice', ours: ({ step }) => step.alone.pseudo_dice.p50_ms },
-  // Ours of the first stage's norm, by peer_parts.py.
+  // Of the first stage; nnU-Net's by peer_parts.py.
   norm: { ours: ({ step }) => step.alone.norm.p50_ms },
   // Processor time of a patch. Ours also draws the case and cuts it out; nnU-Net's starts from the patch that was cut.
   augmentation: { peer: 'augmentation', ours: ({ data }) => 1e3 / data.patches_per_second_per_core },
@@ -72,7 +73,7 @@ function onOneCore(command, args) {
     encoding: 'utf8',
     env: { ...process.env, OMP_NUM_THREADS: '1' },
     maxBuffer: 2 ** 26,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'], // what it says beside is shown if it fails
   })
   return JSON.parse(output.trim().split('\n').at(-1))
 }
@@ -146,7 +147,6 @@ for (let round = 0; round < Number(values.alternations); round++) {
   )
 }
 
-const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)]
 const isQuiet = Math.max(...busy) < quietCores
 const line = {
   shape: values.shape,
@@ -171,7 +171,7 @@ console.log(
 )
 for (const part of wanted) {
   const { ours, nnunet, ratio, low, high } = line.parts[part]
-  const cells = [median(ours), median(nnunet)].map((ms) => ms.toPrecision(4).padStart(11))
+  const cells = [quantile(ours, 0.5), quantile(nnunet, 0.5)].map((ms) => ms.toPrecision(4).padStart(11))
   console.log(`${part.padEnd(14)} ${cells.join(' ')}  ${ratio.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)})`)
 }
 if (!isQuiet) {
