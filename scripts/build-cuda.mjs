@@ -4,7 +4,7 @@
 //   node scripts/build-cuda.mjs [--quiet]
 // nvcc: $CUDACXX, else that of $CUDA_HOME, else on the PATH, else fetched with pip into .deps/cuda (about 300 MB, once).
 import { execFile, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -67,6 +67,31 @@ function demangle(symbols) {
   return stdout.split('\n').map((name) => /run_functor<(.*)>\(/.exec(name)?.[1].replaceAll('voxgrad::', '') ?? name)
 }
 
+/** The one file that needs libtorch's CUDA half; left out, with the reason, where this libtorch has none. */
+function buildStepGraph() {
+  const note = path.join(root, '.deps/libtorch.txt')
+  const libtorch = process.env.LIBTORCH ?? (existsSync(note) ? readFileSync(note, 'utf8').trim() : '')
+  if (!existsSync(path.join(libtorch, 'lib/libtorch_cuda.so'))) {
+    console.log(`build:cuda: CUDA graphs are left out: there is no ${path.join(libtorch, 'lib/libtorch_cuda.so')}`)
+    return
+  }
+  const args = ['-std=c++20', '-O2', '-shared', '-fPIC', '-fvisibility=hidden', '-Inative']
+  const includes = [`${libtorch}/include`, `${libtorch}/include/torch/csrc/api/include`, toolkitInclude(nvcc)]
+  for (const folder of includes) args.push('-isystem', folder)
+  args.push('native/engine/step_graph_cuda.cpp', '-o', 'build/Release/libvoxgrad_cuda_graph.so', `-L${libtorch}/lib`)
+  args.push('-lc10', '-lc10_cuda', '-ltorch_cpu', '-Wl,--no-as-needed', '-ltorch_cuda', '-Wl,--allow-shlib-undefined')
+  args.push(`-Wl,-rpath,${libtorch}/lib`)
+  const { status, stderr } = spawnSync(process.env.CXX ?? 'c++', args, { cwd: root, encoding: 'utf8' })
+  if (status !== 0) fail(`native/engine/step_graph_cuda.cpp does not compile:\n${stderr}`)
+}
+
+/** Where nvcc's own headers lie. */
+function toolkitInclude(compiler) {
+  const { stderr } = spawnSync(compiler, ['--dryrun', '-x', 'cu', '/dev/null'], { encoding: 'utf8' })
+  const found = /^#\$ INCLUDES="?-I([^"\s]+)/m.exec(stderr)?.[1]
+  return found ?? path.join(path.dirname(path.dirname(compiler)), 'include')
+}
+
 const nvcc = findNvcc()
 const sources = readdirSync(path.join(root, 'native'), { recursive: true })
   .filter((name) => name.endsWith('.cu'))
@@ -101,6 +126,8 @@ const link = spawnSync(nvcc, ['-shared', '-cudart', 'static', ...objects, '-o', 
   encoding: 'utf8',
 })
 if (link.status !== 0) fail(`the library does not link:\n${link.stderr}`)
+
+buildStepGraph()
 
 const names = demangle(kernels.map((kernel) => kernel.symbol))
 kernels.forEach((kernel, i) => {

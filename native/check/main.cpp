@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "check/op_parity.h"
 #include "check/pretend_device.h"
 #include "check/saves.h"
 #include "check/synthetic.h"
@@ -86,6 +87,29 @@ void check_training(const std::string& device, int64_t steps) {
          c10::str("largest difference ", difference));
 }
 
+/// Steps and validation as a graph against the same one by one. On CUDA kernels may add up in another order.
+void check_graph(const std::string& device, int64_t steps) {
+  auto config = check::synthetic_config(device, {16, 24, 16}, {8, 16, 32});
+  config.network.hasDropout = true;
+  config.network.dropoutProbability = 0.2;
+  const auto cases = check::synthetic_cases(4, {20, 24, 18}, 7, open_device(device));
+  const std::vector<double> rates(static_cast<size_t>(steps), 0.01);
+  std::vector<at::Tensor> found[2];
+  std::vector<double> positives[2];
+  for (const bool graph : {false, true}) {
+    config.cudaGraph = graph;
+    const auto trainer = make_trainer(config, cases);
+    const TrainingChunk chunk = trainer->run_training(rates);
+    if (!chunk.graph_fault.empty()) expect(false, "a step can be captured", chunk.graph_fault);
+    positives[graph] = trainer->run_validation(6).true_positives;
+    found[graph] = weights(*trainer);
+  }
+  const double difference = largest_difference(found[0], found[1]);
+  const bool cuda = open_device(device).is_cuda();
+  expect(difference <= (cuda ? 1e-3 : 0.0) && (cuda || positives[0] == positives[1]),
+         "with graphs the same weights and counts as without", c10::str("largest difference ", difference));
+}
+
 void check_host_reads() {
   auto config = check::synthetic_config("pretend", {16, 24, 16}, {8, 16, 32});
   auto cases = check::synthetic_cases(4, {20, 24, 18}, 7, open_device("pretend"));
@@ -122,8 +146,15 @@ void check_host_reads() {
   cases = check::synthetic_cases(4, {20, 24, 18}, 7, open_device("pretend"));
   config = check::synthetic_config("pretend", {16, 24, 16}, {8, 16, 32});
   expect_none("default augmentation");
+  if (std::getenv("VOXGRAD_LIST_OPERATORS")) {
+    for (const auto& [name, times] : counts.operators)
+      std::printf("info  %8.2f %s\n", static_cast<double>(times) / steps, name.c_str());
+  }
   std::printf("info  dispatches a training step: %.0f, copies to the device a step: %.1f\n",
               static_cast<double>(counts.dispatches) / steps, static_cast<double>(counts.host_writes) / steps);
+  expect(counts.replays == steps - RepeatedWork::kWarmUp && counts.copies_in_graphs == 0,
+         "steps replayed as a graph, copies between host and device within",
+         c10::str(counts.replays, ", ", counts.copies_in_graphs));
   check::reset_device_counts();
   trainer->run_validation(10);
   counts = check::device_counts();
@@ -136,6 +167,32 @@ void check_host_reads() {
     raised = true;
   }
   expect(raised, "a tensor left on the host raises", raised ? "yes" : "no");
+}
+
+/// Two runs in the mode that is slower where it has to be.
+void check_determinism(const std::string& device, int64_t steps) {
+  auto config = check::synthetic_config(device, {16, 24, 16}, {8, 16, 32});
+  config.deterministic = true;
+  const auto cases = check::synthetic_cases(4, {20, 24, 18}, 7, open_device(device));
+  std::vector<at::Tensor> found[2];
+  for (auto& result : found) {
+    const auto trainer = make_trainer(config, cases);
+    trainer->run_training(std::vector<double>(static_cast<size_t>(steps), 0.01));
+    result = weights(*trainer);
+  }
+  const double difference = largest_difference(found[0], found[1]);
+  expect(difference == 0, "a deterministic run gives the same weights again", c10::str("difference ", difference));
+}
+
+void check_ops(const std::string& device) {
+  double worst = 0;
+  const auto compared = check::compare_ops(open_device(device));
+  for (const auto& [name, deviation, allowed] : compared) {
+    if (!(deviation <= allowed)) expect(false, name, c10::str("deviates by ", deviation, ", allowed are ", allowed));
+    worst = std::max(worst, deviation / allowed);
+  }
+  expect(worst <= 1, "ops give what they give on the CPU",
+         c10::str(compared.size(), " comparisons, at most ", worst, " of what is allowed"));
 }
 
 /// The float16 scaler's state in a file and back.
@@ -204,6 +261,9 @@ int main(int argc, char** argv) {
     if (device == "pretend") check::register_pretend_device();
     check_training(device, steps);
     if (device == "pretend") check_host_reads();
+    if (device != "cpu") check_graph(device, std::min<int64_t>(steps, 20));
+    check_determinism(device, std::min<int64_t>(steps, 20));
+    if (device != "cpu") check_ops(device);
     if (device != "cpu") check_scaler(device);
     if (timed) time_steps(device);
   } catch (...) {

@@ -48,6 +48,7 @@ TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> p
   config.device = device;
   config.threads = 2;
   config.deterministic = false;
+  config.cudaGraph = true;
   config.precision = "float32";
   config.seed = "1";
   config.batchSize = 2;

@@ -92,7 +92,7 @@ at::Tensor BatchMaker::with_previous(const at::Tensor& image, const at::Tensor& 
 
 Batch BatchMaker::stack(const std::vector<at::Tensor>& images, const std::vector<at::Tensor>& labels,
                         std::vector<Address> samples) const {
-  return {at::stack(images).contiguous(layout_), at::stack(labels), std::move(samples)};
+  return {at::stack(images).contiguous(layout_), at::stack(labels), std::move(samples), {}};
 }
 
 }  // namespace voxgrad

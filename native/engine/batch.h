@@ -12,6 +12,7 @@ struct Batch {
   at::Tensor image;              // (B, C, D, H, W) or (B, C, H, W) float32, in the network's layout
   at::Tensor labels;             // (B, D, H, W) or (B, H, W) int16, without negative values
   std::vector<Address> samples;  // what each sample was drawn from
+  at::Tensor dropout;            // Network::draw_dropout for these samples; undefined where nothing is dropped
 };
 
 class BatchMaker {

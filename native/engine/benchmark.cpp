@@ -15,6 +15,10 @@ constexpr uint64_t case_seed = 1;
 // Weights stay near those of the start, so that long benchmarks on random labels time ordinary numbers.
 constexpr double learning_rate = 1e-4;
 
+at::Tensor rate_on(at::Device device) {
+  return at::full({}, learning_rate, at::TensorOptions().dtype(device.is_cpu() ? at::kDouble : at::kFloat)).to(device);
+}
+
 std::vector<double> rates(int64_t steps) { return std::vector<double>(static_cast<size_t>(steps), learning_rate); }
 
 /// Milliseconds that `work` takes on the device.
@@ -73,7 +77,7 @@ StepTimes time_batches(Trainer& trainer, int64_t first, int64_t steps) {
   parts.clock.open(trainer.network().device());
   for (int64_t step = first; step < first + steps; ++step) {
     parts.clock.start();
-    parts.batches.training_batch(trainer.training_cases(), static_cast<uint64_t>(step));
+    trainer.training_batch(static_cast<uint64_t>(step));
     parts.clock.mark("data");
   }
   return parts.clock.close();
@@ -83,8 +87,8 @@ std::map<std::string, std::vector<float>> time_parts(Trainer& trainer, int64_t r
   const StepParts parts = trainer.step_parts();
   const at::Device device = parts.network.device();
   const NetworkConfig& config = parts.network.config();
-  const Batch batch = parts.batches.training_batch(trainer.training_cases(), 0);
-  const TrainingPass pass = parts.network.begin_pass(batch.samples);
+  const Batch batch = trainer.training_batch(0);
+  const TrainingPass pass = parts.network.begin_pass(batch.dropout);
   const auto forward = [&] {
     const Autocast autocast(device, parts.precision);
     return parts.network.forward(batch.image, parts.loss.heads(), &pass);
@@ -92,7 +96,8 @@ std::map<std::string, std::vector<float>> time_parts(Trainer& trainer, int64_t r
   std::vector<at::Tensor> logits;
   at::Tensor loss;
   for (const at::Tensor& output : forward()) logits.push_back(output.defined() ? leaf_like(output) : output);
-  train_step(parts, trainer.training_cases(), 0, learning_rate);  // leaves gradients for the optimizer
+  const at::Tensor rate = rate_on(device);
+  train_step(parts, batch, rate);  // leaves gradients for the optimizer
   loss = at::zeros({}, at::TensorOptions().device(device).dtype(at::kFloat));
 
   std::map<std::string, std::vector<float>> times;
@@ -100,7 +105,7 @@ std::map<std::string, std::vector<float>> time_parts(Trainer& trainer, int64_t r
     work();
     for (int64_t run = 0; run < runs; ++run) times[name].push_back(static_cast<float>(time_once(device, work)));
   };
-  time("optimizer", [&] { parts.optimizer.step(learning_rate, loss); });
+  time("optimizer", [&] { parts.optimizer.step(rate, loss); });
   time("network", [&] {
     parts.optimizer.zero_gradients();
     at::Tensor sum = at::zeros({}, at::TensorOptions().device(device).dtype(at::kFloat));
@@ -145,13 +150,15 @@ StepCounts count_step(Trainer& trainer) {
   const int64_t foreground = parts.loss.targets().foreground_count();
   const auto zeros = [&] { return at::zeros({foreground}, at::TensorOptions().device(device).dtype(at::kLong)); };
   DiceCounts dice{zeros(), zeros(), zeros()};
-  const auto train = [&] { train_step(parts, trainer.training_cases(), 0, learning_rate); };
+  const Batch batch = trainer.training_batch(0);
+  const at::Tensor rate = rate_on(device);
+  const auto train = [&] { train_step(parts, batch, rate); };
   StepCounts counts;
   // What the counted step frees was then taken by a step that the counter has seen.
   count_allocations(device, train);
   counts.allocations = count_allocations(device, train);
   counts.training = count_operators(device, train);
-  counts.validation = count_operators(device, [&] { validation_step(parts, trainer.training_cases(), 0, dice); });
+  counts.validation = count_operators(device, [&] { validation_step(parts, batch, dice); });
   trainer.hold_batch(false);
   parts.optimizer.zero_gradients();
   return counts;

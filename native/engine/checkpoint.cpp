@@ -146,7 +146,10 @@ io::Value Trainer::load_checkpoint(const std::string& path, bool optimizer) {
   const OptimizerState state = optimizer ? find_state(optimizer_, network_, file, path) : OptimizerState{};
   const auto scaler = optimizer ? find_scaler(file) : std::nullopt;
   load_weights(network_, file, path);
-  if (optimizer) optimizer_.forget_state();
+  if (optimizer) {
+    optimizer_.forget_state();
+    training_work_.reset();  // the state's memory is new
+  }
   if (optimizer_.scale().defined() && scaler) optimizer_.set_scaler(scaler->scale, scaler->growth_tracker);
   for (const auto& [index, tensors] : state) optimizer_.set_state(index, tensors);
 

@@ -119,6 +119,7 @@ struct TrainerConfig {
   std::string device;
   int64_t threads;
   bool deterministic;
+  bool cudaGraph;
   std::string precision;
   std::string seed;
   int64_t batchSize;
@@ -138,6 +139,7 @@ struct TrainerConfig {
     visit("device", &TrainerConfig::device);
     visit("threads", &TrainerConfig::threads);
     visit("deterministic", &TrainerConfig::deterministic);
+    visit("cudaGraph", &TrainerConfig::cudaGraph);
     visit("precision", &TrainerConfig::precision);
     visit("seed", &TrainerConfig::seed);
     visit("batchSize", &TrainerConfig::batchSize);

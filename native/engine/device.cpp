@@ -47,13 +47,16 @@ at::ScalarType open_precision(const std::string& precision, at::Device device) {
     throw Failure("ERR_CONFIG", "precision: expected float32, bfloat16 or float16, found " + precision);
   }
   if (device.is_cpu()) throw Failure("ERR_CONFIG", "precision: the CPU trains in float32, found " + precision);
-  return precision == "bfloat16" ? at::kBFloat16 : at::kHalf;
+  const bool lacks_bfloat16 = device.is_cuda() && !at::detail::getCUDAHooks().supportsBFloat16ConvolutionWithCuDNNv8();
+  return precision == "bfloat16" && !lacks_bfloat16 ? at::kBFloat16 : at::kHalf;
 }
 
 void prepare_thread(int64_t threads, bool deterministic) {
   if (threads < 1) throw Failure("ERR_CONFIG", "threads: expected at least 1, found " + std::to_string(threads));
   at::set_num_threads(static_cast<int>(threads));
-  at::globalContext().setDeterministicAlgorithms(deterministic, /*warn_only=*/false);
+  // Average pooling's gradient is announced as not deterministic, but is where windows do not overlap, as in the networks.
+  at::globalContext().setDeterministicAlgorithms(deterministic, /*warn_only=*/true);
+  at::globalContext().setBenchmarkCuDNN(!deterministic);  // all batches have one shape: one search pays for the run
   at::parallel_for(0, threads, 1, [](int64_t, int64_t) { at::globalContext().setFlushDenormal(true); });
 }
 

@@ -203,8 +203,8 @@ at::Tensor Network::draw_dropout(const std::vector<Address>& samples) const {
   return factors.to(device_);
 }
 
-TrainingPass Network::begin_pass(const std::vector<Address>& samples) const {
-  return {draw_dropout(samples), config_.batchNorm ? statistics_.clone() : at::Tensor()};
+TrainingPass Network::begin_pass(const at::Tensor& dropout) const {
+  return {dropout, config_.batchNorm ? statistics_.clone() : at::Tensor()};
 }
 
 void Network::end_pass(const TrainingPass& pass, const at::Tensor& unchanged) const {

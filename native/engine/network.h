@@ -46,9 +46,11 @@ class Network {
   /// The logits at full resolution alone.
   at::Tensor forward(const at::Tensor& image) const;
 
-  /// A training step's pass, with one address a sample, and its end: the running statistics become those of the pass,
+  /// TrainingPass::dropout for a batch, with one address a sample; on the device.
+  at::Tensor draw_dropout(const std::vector<Address>& samples) const;
+  /// A training step's pass, and its end: the running statistics become those of the pass,
   /// unless `unchanged` (0-dimensional, on the device) is 1.
-  TrainingPass begin_pass(const std::vector<Address>& samples) const;
+  TrainingPass begin_pass(const at::Tensor& dropout) const;
   void end_pass(const TrainingPass& pass, const at::Tensor& unchanged) const;
 
   /// Every distinct parameter in nnU-Net's order (the optimizer's indices).
@@ -95,7 +97,6 @@ class Network {
 
   size_t add_parameter(const std::string& name, const at::Tensor& tensor);
   at::Tensor draw_weight(const std::vector<int64_t>& shape) const;
-  at::Tensor draw_dropout(const std::vector<Address>& samples) const;
   void add_encoder();
   void add_decoder();
   void add_statistics();

@@ -40,7 +40,7 @@ void Optimizer::add_state(size_t parameter) {
     states_[parameter].push_back(name == "step" ? at::zeros({}, options) : at::zeros_like(target, options));
 }
 
-Optimizer::Update Optimizer::step(double learning_rate, const at::Tensor& loss) {
+Optimizer::Update Optimizer::step(const at::Tensor& learning_rate, const at::Tensor& loss) {
   at::NoGradGuard no_grad;
   // Those that have state and those that are met for the first time: the fused kernel treats each group at once.
   Group groups[2];
@@ -77,25 +77,26 @@ Optimizer::Update Optimizer::step(double learning_rate, const at::Tensor& loss) 
   return {norm, found_non_finite, skipped};
 }
 
-void Optimizer::update_sgd(const Group& group, double learning_rate, bool first, const at::Tensor& divisor,
+void Optimizer::update_sgd(const Group& group, const at::Tensor& learning_rate, bool first, const at::Tensor& divisor,
                            const at::Tensor& found_non_finite) const {
   at::_fused_sgd_(group.parameters, group.gradients, group.states[0], config_.weightDecay, config_.momentum,
                   learning_rate, /*dampening=*/0.0, config_.nesterov, /*maximize=*/false, first, divisor,
                   found_non_finite);
 }
 
-void Optimizer::update_adam(const Group& group, double learning_rate, const at::Tensor& divisor,
+void Optimizer::update_adam(const Group& group, const at::Tensor& learning_rate, const at::Tensor& divisor,
                             const at::Tensor& found_non_finite) const {
   const auto& steps = group.states[0];
   at::_foreach_add_(steps, 1 - found_non_finite);  // a skipped step does not count
   const std::vector<at::Tensor> largest = config_.amsgrad ? group.states[3] : std::vector<at::Tensor>{};
-  const auto update = config_.kind == "adam" ? &at::_ops::_fused_adam_::call : &at::_ops::_fused_adamw_::call;
+  const auto update =
+      config_.kind == "adam" ? &at::_ops::_fused_adam__tensor_lr::call : &at::_ops::_fused_adamw__tensor_lr::call;
   update(group.parameters, group.gradients, group.states[1], group.states[2], largest, steps, learning_rate,
          config_.beta1, config_.beta2, config_.weightDecay, config_.eps, config_.amsgrad, /*maximize=*/false, divisor,
          found_non_finite);
 }
 
-void Optimizer::update_adan(const Group& group, double learning_rate, const at::Tensor& divisor,
+void Optimizer::update_adan(const Group& group, const at::Tensor& learning_rate, const at::Tensor& divisor,
                             const at::Tensor& found_non_finite) const {
   const double first = config_.adanBetas[0], second = config_.adanBetas[1], third = config_.adanBetas[2];
   const at::Tensor taken = 1 - found_non_finite;  // 0 leaves all as it is
@@ -117,7 +118,7 @@ void Optimizer::update_adan(const Group& group, double learning_rate, const at::
     };
     const at::Tensor direction = corrected(m, first) + (1 - second) * corrected(v, second);
     const at::Tensor deviation = corrected(n, third).sqrt() + config_.eps;
-    const at::Tensor rate = learning_rate * taken;
+    const at::Tensor rate = learning_rate.to(at::kFloat) * taken;
     group.parameters[i].sub_(rate * direction / deviation).div_(1 + config_.weightDecay * rate);
   }
 }

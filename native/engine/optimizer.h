@@ -36,8 +36,9 @@ class Optimizer {
     /// The same, but 0 as long as the scale is at least 1: then the scale was too large, and it has been halved.
     at::Tensor skipped;
   };
-  /// Clips and updates.
-  Update step(double learning_rate, const at::Tensor& loss);
+  /// Clips and updates. The learning rate is 0-dimensional: float64 on the CPU, float32 on an accelerator, where its
+  /// value may change before the step runs.
+  Update step(const at::Tensor& learning_rate, const at::Tensor& loss);
 
   /// The optimizers' own names of what is kept for a parameter: momentum_buffer; step, exp_avg, exp_avg_sq and with
   /// amsgrad max_exp_avg_sq; or of adan step, prev_grad, m, v, n.
@@ -61,11 +62,11 @@ class Optimizer {
     std::vector<std::vector<at::Tensor>> states;
   };
   void add_state(size_t parameter);
-  void update_sgd(const Group& group, double learning_rate, bool first, const at::Tensor& divisor,
+  void update_sgd(const Group& group, const at::Tensor& learning_rate, bool first, const at::Tensor& divisor,
                   const at::Tensor& found_non_finite) const;
-  void update_adam(const Group& group, double learning_rate, const at::Tensor& divisor,
+  void update_adam(const Group& group, const at::Tensor& learning_rate, const at::Tensor& divisor,
                    const at::Tensor& found_non_finite) const;
-  void update_adan(const Group& group, double learning_rate, const at::Tensor& divisor,
+  void update_adan(const Group& group, const at::Tensor& learning_rate, const at::Tensor& divisor,
                    const at::Tensor& found_non_finite) const;
 
   OptimizerConfig config_;

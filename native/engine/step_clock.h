@@ -38,6 +38,7 @@ class StepClock {
   void mark(const char* part) {
     if (open_) marks_.push_back({part, DeviceMoment(device_)});
   }
+  bool is_open() const { return open_; }
   /// Ends the last step and stops keeping marks.
   StepTimes close();
 

@@ -36,7 +36,7 @@ Trace trace_steps(const TrainerConfig& config, const std::string& checkpoint, co
     std::vector<Address> samples;
     for (int64_t index = 0; index < batches[step].image.size(0); ++index)
       samples.push_back({parse_seed(config.seed), step, static_cast<uint32_t>(index)});
-    const TrainingPass pass = network.begin_pass(samples);
+    const TrainingPass pass = network.begin_pass(network.draw_dropout(samples));
     const auto logits = network.forward(batches[step].image, loss.heads(), &pass);
     const at::Tensor value = loss(logits, batches[step].labels);
     value.backward();
@@ -49,7 +49,7 @@ Trace trace_steps(const TrainerConfig& config, const std::string& checkpoint, co
           trace.gradients[name] = tensor.grad().contiguous(at::MemoryFormat::Contiguous).clone();
       }
     }
-    const Optimizer::Update update = optimizer.step(learning_rates[step], value.detach());
+    const Optimizer::Update update = optimizer.step(at::tensor(learning_rates[step]), value.detach());
     network.end_pass(pass, update.unchanged);
     trace.gradient_norms.push_back(update.gradient_norm.item<double>());
     if (step == 0) trace.after_first = copy_tensors(network);

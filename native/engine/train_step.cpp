@@ -2,22 +2,15 @@
 #include "engine/train_step.h"
 
 #include "engine/autocast.h"
-#include "engine/stopwatch.h"
 
 namespace voxgrad {
 
 // ---- training step
 // ----------------------------------------------------------------------------------------------------
 
-StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, uint64_t step, double learning_rate) {
-  parts.clock.start();
-  const Stopwatch data_time;
-  const Batch batch = parts.held_batch ? *parts.held_batch : parts.batches.training_batch(cases, step);
-  const float data_ms = data_time.ms();
-  parts.clock.mark("data");
-
+StepResult train_step(const StepParts& parts, const Batch& batch, const at::Tensor& learning_rate) {
   parts.optimizer.zero_gradients();
-  const TrainingPass pass = parts.network.begin_pass(batch.samples);
+  const TrainingPass pass = parts.network.begin_pass(batch.dropout);
   at::Tensor loss;
   {
     const Autocast autocast(parts.network.device(), parts.precision);
@@ -32,18 +25,14 @@ StepResult train_step(const StepParts& parts, const std::vector<Case>& cases, ui
   const Optimizer::Update update = parts.optimizer.step(learning_rate, loss.detach());
   parts.network.end_pass(pass, update.unchanged);
   parts.clock.mark("optimizer");
-  return {loss.detach(), update.gradient_norm, update.skipped, data_ms};
+  return {loss.detach(), update.gradient_norm, update.skipped};
 }
 
 // ---- validation step
 // --------------------------------------------------------------------------------------------------
 
-at::Tensor validation_step(const StepParts& parts, const std::vector<Case>& cases, uint64_t step, DiceCounts& counts) {
-  at::NoGradGuard no_grad;
-  parts.clock.start();
-  const Batch batch = parts.held_batch ? *parts.held_batch : parts.batches.validation_batch(cases, step);
-  parts.clock.mark("data");
-
+at::Tensor validation_step(const StepParts& parts, const Batch& batch, DiceCounts& counts) {
+  const at::NoGradGuard no_grad;
   const Autocast autocast(parts.network.device(), parts.precision);
   const auto logits = parts.network.forward(batch.image, parts.loss.heads());
   parts.clock.mark("forward");

@@ -3,6 +3,7 @@
 
 #include <c10/core/CachingDeviceAllocator.h>
 
+#include "engine/batches_ahead.h"
 #include "engine/device.h"
 #include "engine/stopwatch.h"
 #include "failure.h"
@@ -58,7 +59,13 @@ Trainer::Trainer(const TrainerConfig& config)
       optimizer_(config.optimizer, network_.parameters(), precision_ == at::kHalf),
       batches_(config, network_.memory_format()),
       loss_(config.loss, Targets(config.labels, config.network.outputChannels, device_), config.patchSize,
-            config.network.strides, device_) {
+            config.network.strides, device_),
+      training_work_(config.cudaGraph),
+      validation_work_(config.cudaGraph) {
+  const auto zeros = [&] {
+    return at::zeros({loss_.targets().foreground_count()}, at::TensorOptions().device(device_).dtype(at::kLong));
+  };
+  counts_ = {zeros(), zeros(), zeros()};
   if (config.loss.deepSupervisionWeights.size() != network_.head_count()) {
     throw Failure("ERR_CONFIG", "loss.deepSupervisionWeights: expected " + std::to_string(network_.head_count()) +
                                     " entries, found " + std::to_string(config.loss.deepSupervisionWeights.size()));
@@ -99,19 +106,33 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
   chunk.first_step = step_;
   // The columns loss, gradient norm and skipped stay on the device until the chunk is done.
   at::Tensor history = at::zeros({steps, 3}, at::TensorOptions().device(device_).dtype(at::kFloat));
-  const StepParts parts = step_parts();
+  const at::Tensor rates =
+      at::tensor(learning_rates, at::kDouble).to(device_, device_.is_cpu() ? at::kDouble : at::kFloat);
+  const auto work = [parts = step_parts()](const RepeatedWork::Tensors& inputs) -> RepeatedWork::Tensors {
+    const StepResult result = train_step(parts, {inputs[0], inputs[1], {}, inputs[2]}, inputs[3]);
+    return {result.loss, result.gradient_norm, result.skipped};
+  };
+  BatchesAhead batches(
+      device_, step_, step_ + static_cast<uint64_t>(steps), [this](uint64_t step) { return training_batch(step); },
+      /*overlap=*/!clock_.is_open());
   int64_t done = 0, skipped_in_a_row = 0;
   for (; done < steps && !stop_requested_ && skipped_in_a_row < most_skipped; ++done) {
-    const Stopwatch step_time;
-    const StepResult result = train_step(parts, training_cases_, step_, learning_rates[static_cast<size_t>(done)]);
-    history[done].copy_(at::stack({result.loss, result.gradient_norm, result.skipped}));
+    clock_.start();
+    const Stopwatch step_time, data_time;
+    const Batch batch = batches.next();
+    chunk.data_ms.push_back(data_time.ms());
+    clock_.mark("data");
+    const RepeatedWork::Tensors inputs = {batch.image, batch.labels, batch.dropout, rates[done]};
+    // A benchmark looks into the step, where a graph shows nothing.
+    const auto results = clock_.is_open() ? work(inputs) : training_work_(device_, inputs, work);
+    history[done].copy_(at::stack(results));
+    batches.launched();
     ++step_;
     chunk.step_ms.push_back(step_time.ms());
-    chunk.data_ms.push_back(result.data_ms);
     float loss = std::numeric_limits<float>::quiet_NaN();
     if (device_.is_cpu()) {  // reading costs nothing there
-      loss = *result.loss.data_ptr<float>();
-      skipped_in_a_row = *result.skipped.data_ptr<float>() != 0 ? skipped_in_a_row + 1 : 0;
+      loss = *results[0].data_ptr<float>();
+      skipped_in_a_row = *results[2].data_ptr<float>() != 0 ? skipped_in_a_row + 1 : 0;
     }
     advance(done + 1, loss);
   }
@@ -120,6 +141,7 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
   chunk.loss = to_floats(columns.select(1, 0));
   chunk.gradient_norm = to_floats(columns.select(1, 1));
   chunk.skipped = to_floats(columns.select(1, 2));
+  chunk.graph_fault = training_work_.fault().value_or("");
   const bool non_finite = longest_run_of_ones(chunk.skipped) >= most_skipped;
   chunk.reason = non_finite ? "non_finite" : done < steps ? "stopped" : "completed";
   return chunk;
@@ -128,22 +150,30 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
 ValidationChunk Trainer::run_validation(int64_t steps) {
   if (validation_cases_.empty()) throw Failure("ERR_DATASET", "there is no validation case: load cases first");
   JobMark mark(*this, "validation", steps);
-  const auto options = at::TensorOptions().device(device_);
-  const int64_t foreground = loss_.targets().foreground_count();
-  auto zeros = [&] { return at::zeros({foreground}, options.dtype(at::kLong)); };
-  DiceCounts counts{zeros(), zeros(), zeros()};
-  at::Tensor losses = at::zeros({steps}, options.dtype(at::kFloat));
-  const StepParts parts = step_parts();
+  for (at::Tensor* column : {&counts_.true_positives, &counts_.false_positives, &counts_.false_negatives})
+    column->zero_();
+  at::Tensor losses = at::zeros({steps}, at::TensorOptions().device(device_).dtype(at::kFloat));
+  const auto work = [this, parts = step_parts()](const RepeatedWork::Tensors& inputs) -> RepeatedWork::Tensors {
+    return {validation_step(parts, {inputs[0], inputs[1], {}, {}}, counts_)};
+  };
+  BatchesAhead batches(
+      device_, step_, step_ + static_cast<uint64_t>(steps), [this](uint64_t step) { return validation_batch(step); },
+      /*overlap=*/!clock_.is_open());
   int64_t done = 0;
   for (; done < steps && !stop_requested_; ++done) {
-    losses[done].copy_(validation_step(parts, validation_cases_, step_ + static_cast<uint64_t>(done), counts));
+    clock_.start();
+    const Batch batch = batches.next();
+    clock_.mark("data");
+    const RepeatedWork::Tensors inputs = {batch.image, batch.labels};
+    losses[done].copy_((clock_.is_open() ? work(inputs) : validation_work_(device_, inputs, work))[0]);
+    batches.launched();
     advance(done + 1, std::numeric_limits<float>::quiet_NaN());
   }
   ValidationChunk chunk;
   chunk.loss = to_floats(losses.narrow(0, 0, done));
-  chunk.true_positives = to_doubles(counts.true_positives);
-  chunk.false_positives = to_doubles(counts.false_positives);
-  chunk.false_negatives = to_doubles(counts.false_negatives);
+  chunk.true_positives = to_doubles(counts_.true_positives);
+  chunk.false_positives = to_doubles(counts_.false_positives);
+  chunk.false_negatives = to_doubles(counts_.false_negatives);
   chunk.stopped = done < steps;
   return chunk;
 }
@@ -169,7 +199,18 @@ void Trainer::set_position(uint64_t step, uint64_t redraws) {
 
 void Trainer::hold_batch(bool held) {
   held_batch_.reset();
-  if (held) held_batch_ = batches_.training_batch(training_cases_, step_);
+  if (held) held_batch_ = training_batch(step_);
+}
+
+Batch Trainer::training_batch(uint64_t step) const {
+  if (held_batch_) return *held_batch_;
+  Batch batch = batches_.training_batch(training_cases_, step);
+  batch.dropout = network_.draw_dropout(batch.samples);
+  return batch;
+}
+
+Batch Trainer::validation_batch(uint64_t step) const {
+  return held_batch_ ? *held_batch_ : batches_.validation_batch(validation_cases_, step);
 }
 
 std::optional<DeviceMemory> Trainer::device_memory() const {

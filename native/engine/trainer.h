@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/sliding_window.h"
+#include "engine/step_graph.h"
 #include "engine/train_step.h"
 #include "io/torch_file.h"
 
@@ -19,6 +20,8 @@ struct TrainingChunk {
   std::string reason;
   uint64_t first_step = 0;
   std::vector<float> loss, gradient_norm, skipped, step_ms, data_ms;
+  /// Why steps are not replayed as a graph though they should be; empty: they are, or the device has no graphs.
+  std::string graph_fault;
 };
 
 /// Sums over all batches; one entry a foreground class or region.
@@ -83,9 +86,10 @@ class Trainer {
   const Network& network() const { return network_; }
   const std::vector<Case>& training_cases() const { return training_cases_; }
   /// What the steps of this trainer work on.
-  StepParts step_parts() {
-    return {batches_, network_, loss_, optimizer_, precision_, clock_, held_batch_ ? &*held_batch_ : nullptr};
-  }
+  StepParts step_parts() { return {network_, loss_, optimizer_, precision_, clock_}; }
+  /// The batch of a training step, and of a validation step.
+  Batch training_batch(uint64_t step) const;
+  Batch validation_batch(uint64_t step) const;
   /// Opened by a benchmark, it times the steps of the jobs that follow.
   StepClock& clock() { return clock_; }
   /// From now on every step uses the same batch, or with `held` false batches of its own again.
@@ -108,6 +112,8 @@ class Trainer {
   uint64_t step_ = 0;
   StepClock clock_;
   std::optional<Batch> held_batch_;
+  RepeatedWork training_work_, validation_work_;
+  DiceCounts counts_;  // of the running validation job
 
   std::atomic<bool> stop_requested_{false};
   mutable std::mutex snapshot_mutex_;

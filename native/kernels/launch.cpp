@@ -17,25 +17,28 @@ FindLauncher find_launcher = nullptr;
 std::atomic<int64_t> launches{0};
 
 /// Beside the file that this code was linked into, or in Release below it (the check program).
-std::string library_path() {
+std::string path_of(const std::string& library) {
   Dl_info info;
   static const char here = 0;
   const bool found = dladdr(&here, &info) && info.dli_fname;
-  const std::filesystem::path folder =
-      std::filesystem::absolute(found ? info.dli_fname : "/proc/self/exe").parent_path();
-  const auto beside = folder / "libvoxgrad_cuda.so";
-  return std::filesystem::exists(beside) ? beside : folder / "Release" / "libvoxgrad_cuda.so";
+  const auto folder = std::filesystem::absolute(found ? info.dli_fname : "/proc/self/exe").parent_path();
+  return std::filesystem::exists(folder / library) ? folder / library : folder / "Release" / library;
 }
 }  // namespace
 
+void* find_in_library(const std::string& library, const char* function) {
+  const std::string path = path_of(library);
+  const char* const advice = "; run `npm run build:cuda`, or use --device cpu";
+  void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!handle) throw Failure("ERR_DEVICE", std::string("no CUDA kernels: ") + dlerror() + advice);
+  void* const found = dlsym(handle, function);
+  if (!found) throw Failure("ERR_DEVICE", path + " is of another version" + advice);
+  return found;
+}
+
 void load_cuda_kernels() {
   if (find_launcher) return;
-  const std::string path = library_path();
-  const char* const advice = "; run `npm run build:cuda`, or use --device cpu";
-  void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!library) throw Failure("ERR_DEVICE", std::string("no CUDA kernels: ") + dlerror() + advice);
-  find_launcher = reinterpret_cast<FindLauncher>(dlsym(library, "voxgrad_find_launcher"));
-  if (!find_launcher) throw Failure("ERR_DEVICE", path + " holds no kernels of this version" + advice);
+  find_launcher = reinterpret_cast<FindLauncher>(find_in_library("libvoxgrad_cuda.so", "voxgrad_find_launcher"));
 }
 
 void launch_on_cuda(const std::type_info& functor_type, const void* functor, int64_t count, c10::Device device) {

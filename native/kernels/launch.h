@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <c10/core/Device.h>
 
+#include <string>
 #include <typeinfo>
 
 namespace voxgrad {
@@ -14,6 +15,10 @@ using CudaLauncher = int (*)(const void* functor, int64_t count, void* stream);
 /// Opens the library of compiled kernels (build/Release/libvoxgrad_cuda.so); once.
 /// Throws Failure(ERR_DEVICE) that says how to build it if it is not there or does not fit.
 void load_cuda_kernels();
+
+/// A function of one of the libraries that npm run build:cuda makes.
+/// Throws Failure(ERR_DEVICE) that says how to build it if it is not there.
+void* find_in_library(const std::string& library, const char* function);
 
 /// Runs a functor on the device's current stream. Throws Failure(ERR_DEVICE) if the library lacks it or CUDA refuses.
 void launch_on_cuda(const std::type_info& functor_type, const void* functor, int64_t count, c10::Device device);

@@ -101,6 +101,7 @@ export function resolveTrainerConfig(
     | 'threads'
     | 'seed'
     | 'deterministic'
+    | 'cudaGraph'
     | 'optimizer'
     | 'batchSize'
     | 'oversampleForeground'
@@ -123,6 +124,7 @@ export function resolveTrainerConfig(
     device: options.device,
     threads: options.threads ?? availableParallelism(),
     deterministic: options.deterministic,
+    cudaGraph: options.cudaGraph,
     precision: options.precision === 'auto' ? (options.device === 'cpu' ? 'float32' : 'bfloat16') : options.precision,
     seed: options.seed,
     batchSize: options.batchSize ?? configuration.batch_size,

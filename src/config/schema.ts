@@ -374,6 +374,7 @@ export const trainOptionsSchema = z.strictObject({
   threads,
   seed: seedSchema.default('12345'),
   deterministic: z.boolean().default(false),
+  cudaGraph: z.boolean().default(true).describe('On CUDA: record a step once and replay it, in place of launching it'),
   budget: budgetSchema.prefault({}),
   network: networkSchema.prefault({}),
   loss: lossSchema.prefault({}),

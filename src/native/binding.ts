@@ -70,6 +70,8 @@ export interface TrainerConfig {
   device: string
   threads: number
   deterministic: boolean
+  /** On CUDA: steps are recorded once and replayed. */
+  cudaGraph: boolean
   /** float32 on the CPU; bfloat16 or float16 autocast on CUDA. */
   precision: 'float32' | 'bfloat16' | 'float16'
   /** Decimal text of an unsigned 64-bit number. */
@@ -254,6 +256,8 @@ export interface TrainingChunk {
    * back-offs are 0 as long as its scale is at least 1.
    */
   skipped: Uint8Array
+  /** Why the steps are not replayed as a CUDA graph though they should be; empty if they are, or the device has none. */
+  graphFault: string
   stepMs: Float32Array
   /** Of stepMs: the host's time for drawing, cutting and augmenting the batch. */
   dataMs: Float32Array

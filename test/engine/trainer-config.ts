@@ -44,6 +44,7 @@ export function trainerConfig(shape: NetworkShape): TrainerConfig {
     device: 'cpu',
     threads: 1,
     deterministic: false,
+    cudaGraph: true,
     precision: 'float32',
     seed: '1',
     batchSize: shape.batchSize,
