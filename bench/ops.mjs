@@ -38,6 +38,8 @@ const ops = {
       ...[logits, labels, outputs, false, -1, [1, 1], 0, false, false, 1e-5, 0],
       ...[true, false, repeats],
     ]),
+  counts: ({ logits, labels, outputs }, repeats) =>
+    native().callOp('count_dice', [logits, labels, outputs, false, -1, true, false, repeats]),
 }
 const wanted = process.argv.slice(2)
 for (const [op, call] of Object.entries(ops)) {

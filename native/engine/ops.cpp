@@ -21,6 +21,12 @@ Targets targets_of(at::IntArrayRef outputs, bool overlapping, int64_t ignore_lab
   return Targets(config, logits.size(1), logits.device());
 }
 
+/// A copy in one of the layouts.
+at::Tensor laid_out(const at::Tensor& x, bool channels_last) {
+  const auto last = x.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
+  return x.clone(channels_last ? last : at::MemoryFormat::Contiguous);
+}
+
 std::tuple<at::Tensor, at::Tensor> level_loss_op(const at::Tensor& logits, const at::Tensor& labels,
                                                  at::IntArrayRef outputs, bool overlapping, int64_t ignore_label,
                                                  at::ArrayRef<double> weights, double top_k_percent,
@@ -42,10 +48,8 @@ std::tuple<at::Tensor, at::Tensor> fused_loss_op(const at::Tensor& logits, const
                                                  bool channels_last, bool kernels, int64_t repeats) {
   const c10::InferenceMode off(false);  // callOp runs every op in inference mode
   constexpr std::array formats = {at::kFloat, at::kBFloat16, at::kHalf};
-  const auto last = logits.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
-  const at::Tensor leaf = logits.to(formats.at(static_cast<size_t>(format)))
-                              .clone(channels_last ? last : at::MemoryFormat::Contiguous)
-                              .requires_grad_(true);
+  const at::Tensor leaf =
+      laid_out(logits.to(formats.at(static_cast<size_t>(format))), channels_last).requires_grad_(true);
   const at::Tensor truth = labels.clone();
   const LossConfig config{weights[0], weights[1], 100, label_smoothing, annotated_mean, batch_dice, smooth, {}};
   LossTerms terms = loss_terms(targets_of(outputs, overlapping, ignore_label, logits), config);
@@ -60,12 +64,15 @@ std::tuple<at::Tensor, at::Tensor> fused_loss_op(const at::Tensor& logits, const
   return {loss.detach(), leaf.grad().contiguous()};
 }
 
-at::Tensor count_dice_op(const at::Tensor& logits, const at::Tensor& labels, at::IntArrayRef outputs, bool overlapping,
-                         int64_t ignore_label) {
+at::Tensor count_dice_op(const at::Tensor& logits_in, const at::Tensor& labels, at::IntArrayRef outputs,
+                         bool overlapping, int64_t ignore_label, bool channels_last, bool kernels, int64_t repeats) {
+  const at::Tensor logits = laid_out(logits_in, channels_last);
   const Targets targets = targets_of(outputs, overlapping, ignore_label, logits);
   const at::Tensor counts = at::zeros({3, targets.foreground_count()}, at::kLong);
-  DiceCounts columns{counts[0], counts[1], counts[2]};
-  count_dice(logits, labels, targets, columns);
+  for (int64_t i = 0; i < repeats; ++i) {
+    add_dice_counts(logits, labels, targets.ignore_label(), targets.membership(), kernels,
+                    {counts[0], counts[1], counts[2]});
+  }
   return counts;
 }
 }  // namespace

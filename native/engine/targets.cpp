@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "failure.h"
+#include "kernels/ops.h"
 
 namespace voxgrad {
 
@@ -48,22 +49,8 @@ at::Tensor Targets::regions(const at::Tensor& labels) const {
 }
 
 void count_dice(const at::Tensor& logits, const at::Tensor& labels, const Targets& targets, DiceCounts& counts) {
-  at::Tensor winners, likely, truth;
-  if (targets.overlapping()) {
-    likely = logits.to(at::kFloat).sigmoid().gt(0.5);
-    truth = targets.regions(labels).gt(0);
-  } else {
-    winners = logits.argmax(1);
-  }
-  for (int64_t index = 0; index < targets.foreground_count(); ++index) {
-    at::Tensor predicted = likely.defined() ? likely.select(1, index) : winners.eq(index + 1);
-    const at::Tensor present = truth.defined() ? truth.select(1, index) : labels.eq(index + 1);
-    if (targets.has_ignore_label()) predicted = predicted.logical_and(targets.annotated(labels).squeeze(1));
-    const at::Tensor both = predicted.logical_and(present).sum();
-    counts.true_positives.select(0, index).add_(both);
-    counts.false_positives.select(0, index).add_(predicted.sum() - both);
-    counts.false_negatives.select(0, index).add_(present.sum() - both);
-  }
+  add_dice_counts(logits, labels, targets.ignore_label(), targets.membership(), /*kernels=*/false,
+                  {counts.true_positives, counts.false_positives, counts.false_negatives});
 }
 
 }  // namespace voxgrad

@@ -2,6 +2,8 @@
 // layout and number format they come from; so that loops over voxels become vector instructions for any number of
 // classes.
 #pragma once
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -52,15 +54,48 @@ struct ClassTile {
       const int64_t row =
           from.row(sample, static_cast<int32_t>(y / from.extents[1]), static_cast<int32_t>(y % from.extents[1]));
       const int64_t here = std::min(count - t, width - x);
-      for (int64_t k = 0; k < here; ++k) {
-        const int32_t place = LevelLabels::source(static_cast<int32_t>(x + k), from.ratios[2], from.full[2]);
-        const int32_t label = from.read(row + place);
-        labels[t + k] = label == from.ignored ? -1 : label;
+      if (from.bytes) {
+        read_row(static_cast<const int8_t*>(from.labels) + row, from, x, here, labels + t);
+      } else {
+        read_row(static_cast<const int16_t*>(from.labels) + row, from, x, here, labels + t);
       }
       t += here;
     }
     std::fill(labels + count, labels + kVoxels, -1);
   }
+  template <class Label>
+  static void read_row(const Label* row, const LevelLabels& from, int64_t first, int64_t count, int32_t* out) {
+    const int32_t ignored = from.ignored;
+    if (from.extents[2] == from.full[2]) {
+      for (int64_t k = 0; k < count; ++k) out[k] = row[first + k] == ignored ? -1 : row[first + k];
+      return;
+    }
+    for (int64_t k = 0; k < count; ++k) {
+      const Label label = row[LevelLabels::source(static_cast<int32_t>(first + k), from.ratios[2], from.full[2])];
+      out[k] = label == ignored ? -1 : label;
+    }
+  }
 };
+
+constexpr int64_t kTile = ClassTile::kVoxels;
+/// Voxels whose sums are one row. Fixed, so that the result does not depend on the number of threads.
+constexpr int64_t kRun = 64 * kTile;
+
+/// Runs of a sample.
+inline int64_t runs_of(const LogitLayout& layout) { return (layout.voxels + kRun - 1) / kRun; }
+
+/// Calls work(tile, sample, first voxel, voxels, row) for all tiles of all runs, in parallel by runs.
+template <class Work>
+void for_each_tile(const LogitLayout& layout, const Work& work) {
+  const int64_t runs = runs_of(layout);
+  at::parallel_for(0, layout.samples * runs, 1, [&](int64_t begin, int64_t end) {
+    ClassTile tile(layout.channels);
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t sample = row / runs, last = std::min(layout.voxels, (row % runs + 1) * kRun);
+      for (int64_t first = row % runs * kRun; first < last; first += kTile)
+        work(tile, sample, first, std::min(kTile, last - first), row);
+    }
+  });
+}
 
 }  // namespace voxgrad

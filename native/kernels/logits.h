@@ -63,4 +63,9 @@ void for_logit_type(const at::Tensor& logits, const Work& work) {
   }
 }
 
+/// Partial sums of a sample: as many that a large accelerator is busy, and each still adds some 64 voxels.
+inline int64_t partials_of(const LogitLayout& layout) {
+  return std::clamp<int64_t>(layout.voxels / 64, 1, std::max<int64_t>(32768 / layout.groups(), 1024));
+}
+
 }  // namespace voxgrad

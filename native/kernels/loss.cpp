@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/class_tile.h"
+#include "kernels/fold_rows.h"
 #include "kernels/launch.h"
 #include "kernels/logits.h"
 #include "kernels/ops.h"
@@ -39,11 +40,6 @@ DiceSlope* slopes_in(const at::Tensor& coefficients) {
 // ---- kernels, on any device
 // ------------------------------------------------------------------------------------------
 
-/// As many that a large accelerator is busy, and each still adds some 64 voxels.
-int64_t partials_of(const LogitLayout& layout) {
-  return std::clamp<int64_t>(layout.voxels / 64, 1, std::max<int64_t>(32768 / layout.groups(), 1024));
-}
-
 /// Normalizers and, with slopes, their means: one number a voxel each; undefined where one thread takes all classes.
 template <class Element>
 std::array<at::Tensor, 2> normalizers_of(const Level& level, const DiceSlope* slopes) {
@@ -64,31 +60,14 @@ template <class Element, bool kRegions>
 at::Tensor sums_by_kernels(const Level& level, float label_smoothing) {
   const LogitLayout& layout = level.layout;
   const int64_t columns = loss_columns(layout.channels);
-  int64_t partials = partials_of(layout);
+  const int64_t partials = partials_of(layout);
   const auto normalizers = normalizers_of<Element>(level, nullptr);
-  const auto options = level.logits.options().dtype(at::kFloat);
-  const at::Tensor first = at::empty({layout.samples * partials * columns}, options);
+  const at::Tensor partial = at::empty({layout.samples, partials, columns}, level.logits.options().dtype(at::kFloat));
   launch(level.logits.device(), layout.samples * partials * layout.groups(),
          LossSums<Element, kRegions>{static_cast<const Element*>(level.logits.data_ptr()), layout, level.labels,
-                                     floats_in(normalizers[0]), first.data_ptr<float>(), partials, label_smoothing},
+                                     floats_in(normalizers[0]), partial.data_ptr<float>(), partials, label_smoothing},
          64);
-  at::Tensor sums;
-  do {
-    const int64_t folded = (partials + LossFold<float>::kGroup - 1) / LossFold<float>::kGroup;
-    const at::Tensor next = at::empty({layout.samples * folded * columns}, options.dtype(at::kDouble));
-    const auto fold = [&](const auto* from) {
-      using Number = std::remove_cv_t<std::remove_pointer_t<decltype(from)>>;
-      launch(next.device(), next.numel(), LossFold<Number>{from, next.data_ptr<double>(), columns, partials, folded});
-    };
-    if (sums.defined()) {
-      fold(static_cast<const double*>(sums.data_ptr<double>()));
-    } else {
-      fold(static_cast<const float*>(first.data_ptr<float>()));
-    }
-    sums = next;
-    partials = folded;
-  } while (partials > 1);
-  return sums;
+  return fold_rows<float, double>(partial);
 }
 
 template <class Element, bool kRegions>
@@ -104,24 +83,6 @@ void gradient_by_kernels(const Level& level, const at::Tensor& coefficients, con
 
 // ---- the CPU's loops
 // -------------------------------------------------------------------------------------------------
-
-constexpr int64_t kTile = ClassTile::kVoxels;
-/// Voxels whose sums are one row. Fixed, so that the result does not depend on the number of threads.
-constexpr int64_t kRun = 64 * kTile;
-
-/// Calls work(tile, sample, first voxel, voxels, row) for all tiles of all runs, in parallel by runs.
-template <class Work>
-void for_each_tile(const LogitLayout& layout, const Work& work) {
-  const int64_t runs = (layout.voxels + kRun - 1) / kRun;
-  at::parallel_for(0, layout.samples * runs, 1, [&](int64_t begin, int64_t end) {
-    ClassTile tile(layout.channels);
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t sample = row / runs, last = std::min(layout.voxels, (row % runs + 1) * kRun);
-      for (int64_t first = row % runs * kRun; first < last; first += kTile)
-        work(tile, sample, first, std::min(kTile, last - first), row);
-    }
-  });
-}
 
 /// The value of the label's class, and the sum over all classes.
 VOXGRAD_VECTORIZED void pick_label(const float* __restrict x, int64_t channels, const int32_t* __restrict labels,
@@ -250,7 +211,7 @@ void truth_of_region(const ClassTile& tile, const LevelLabels& labels, int64_t r
 template <class Element, bool kRegions>
 at::Tensor sums_by_loops(const Level& level, float label_smoothing) {
   const LogitLayout& layout = level.layout;
-  const int64_t columns = loss_columns(layout.channels), runs = (layout.voxels + kRun - 1) / kRun;
+  const int64_t columns = loss_columns(layout.channels), runs = runs_of(layout);
   std::vector<double> rows(static_cast<size_t>(layout.samples * runs * columns), 0.0);
   for_each_tile(layout, [&](ClassTile& tile, int64_t sample, int64_t first, int64_t count, int64_t index) {
     double* row = rows.data() + index * columns;

@@ -4,8 +4,8 @@
 
 namespace voxgrad {
 
-VOXGRAD_CUDA_KERNEL(LossFold<float>)
-VOXGRAD_CUDA_KERNEL(LossFold<double>)
+VOXGRAD_CUDA_KERNEL(Fold<float, double>)
+VOXGRAD_CUDA_KERNEL(Fold<double, double>)
 VOXGRAD_CUDA_KERNEL(LossCoefficients)
 VOXGRAD_CUDA_KERNEL(LossTotal)
 

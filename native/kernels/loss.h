@@ -6,6 +6,7 @@
 // classes a softmax takes one more reading of the logits each way, for one number a voxel that several threads share.
 #pragma once
 #include "kernels/element.h"
+#include "kernels/fold.h"
 
 namespace voxgrad {
 
@@ -225,23 +226,6 @@ struct LossSums {
       row[k * kClassColumns + 2] = truth[k];
       row[k * kClassColumns + 3] = entropy[k];
     }
-  }
-};
-
-/// Adds groups of kGroup rows of sums; index: of the sum that is made.
-template <class Number>
-struct LossFold {
-  static constexpr int64_t kGroup = 64;
-  const Number* from;  // (samples, from_partials, columns)
-  double* to;          // (samples, to_partials, columns)
-  int64_t columns, from_partials, to_partials;
-
-  VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t column = i % columns, partial = i / columns % to_partials, sample = i / columns / to_partials;
-    double sum = 0;
-    for (int64_t k = partial * kGroup; k < (partial + 1) * kGroup && k < from_partials; ++k)
-      sum += from[(sample * from_partials + k) * columns + column];
-    to[i] = sum;
   }
 };
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <tuple>
 #include <vector>
 
@@ -42,5 +43,10 @@ struct LossTerms {
 /// of float32, bfloat16 or float16. labels: (B, ...) integers at full resolution, which each level reads nearest-exact.
 at::Tensor deep_supervision_loss(const std::vector<at::Tensor>& logits, const at::Tensor& labels,
                                  const LossTerms& terms);
+
+/// Adds true positives, false positives and false negatives of what `logits` predict, by foreground class or region, to
+/// three contiguous int64 tensors on the device. ignored, membership, kernels: as in LossTerms. Logits as above.
+void add_dice_counts(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored, const at::Tensor& membership,
+                     bool kernels, const std::array<at::Tensor, 3>& counts);
 
 }  // namespace voxgrad

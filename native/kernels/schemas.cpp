@@ -112,8 +112,11 @@ TORCH_LIBRARY(voxgrad, m) {
       "fused_loss(Tensor logits, Tensor labels, int[] outputs, bool overlapping, int ignore_label, float[] weights, "
       "float label_smoothing, bool annotated_mean, bool batch_dice, float smooth, int format, bool channels_last, "
       "bool kernels, int repeats) -> (Tensor, Tensor)");
-  // True positives, false positives and false negatives, one row each.
-  m.def("count_dice(Tensor logits, Tensor labels, int[] outputs, bool overlapping, int ignore_label) -> Tensor");
+  // True positives, false positives and false negatives, one row each, added up `repeats` times. channels_last,
+  // kernels: as above.
+  m.def(
+      "count_dice(Tensor logits, Tensor labels, int[] outputs, bool overlapping, int ignore_label, bool channels_last, "
+      "bool kernels, int repeats) -> Tensor");
 
   // File formats (io/*.h).
 
