@@ -3,6 +3,8 @@
 #include "engine/optimizer.h"
 
 #include "failure.h"
+#include "kernels/clip.h"
+#include "kernels/launch.h"
 
 namespace voxgrad {
 
@@ -57,11 +59,13 @@ Optimizer::Update Optimizer::step(const at::Tensor& learning_rate, const at::Ten
     for (size_t kind = 0; kind < group.states.size(); ++kind) group.states[kind].push_back(states_[i][kind]);
     all_gradients.push_back(gradient);
   }
-  const at::Tensor scaled_norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(all_gradients, 2)));
-  const at::Tensor norm = scale_.defined() ? scaled_norm / scale_ : scaled_norm;
-  const at::Tensor found_non_finite = norm.isfinite().logical_and(loss.isfinite()).logical_not().to(at::kFloat);
-  at::Tensor divisor = ((norm + 1e-6) / config_.clipNorm).clamp_min(1.0);
-  if (scale_.defined()) divisor = divisor * scale_;
+  const at::Tensor norms = at::stack(at::_foreach_norm(all_gradients, 2));
+  const at::Tensor result = at::empty({4}, norms.options().dtype(at::kFloat));
+  launch(norms.device(), 1,
+         Clip{norms.data_ptr<float>(), norms.numel(), loss.data_ptr<float>(),
+              scale_.defined() ? scale_.data_ptr<float>() : nullptr, config_.clipNorm,
+              reinterpret_cast<ClipResult*>(result.data_ptr<float>())});
+  const at::Tensor norm = result[0], found_non_finite = result[1], skipped = result[2], divisor = result[3];
   for (const bool first : {false, true}) {
     if (groups[first].parameters.empty()) continue;
     if (config_.kind == "sgd")
@@ -71,9 +75,8 @@ Optimizer::Update Optimizer::step(const at::Tensor& learning_rate, const at::Ten
     else
       update_adam(groups[first], learning_rate, divisor, found_non_finite);
   }
-  if (!scale_.defined()) return {norm, found_non_finite, found_non_finite};
-  const at::Tensor skipped = found_non_finite * scale_.lt(1);
-  at::_amp_update_scale_(scale_, growth_tracker_, found_non_finite, growth_factor, backoff_factor, growth_interval);
+  if (scale_.defined())
+    at::_amp_update_scale_(scale_, growth_tracker_, found_non_finite, growth_factor, backoff_factor, growth_interval);
   return {norm, found_non_finite, skipped};
 }
 
