@@ -88,6 +88,6 @@ describe.each([
       kernels,
       2, // counts are added to what is there
     ])
-    expect(Array.from(data, (value) => Number(value) / 2)).toEqual(reference(problem))
+    expect(Array.from(data as ArrayLike<number | bigint>, (value) => Number(value) / 2)).toEqual(reference(problem))
   })
 })
