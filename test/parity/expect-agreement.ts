@@ -20,12 +20,16 @@ export function expectAgreement(kind: string, folder: string | undefined, variab
   })
 }
 
-/** Expects that all of `count` items agree, and prints what was found of each. */
-export async function expectAgreeing(items: AsyncIterable<Item> | Iterable<Item>, count: number): Promise<void> {
+/** Expects that all of `count` items agree, and prints what was found of each, after `title`. */
+export async function expectAgreeing(
+  items: AsyncIterable<Item> | Iterable<Item>,
+  count: number,
+  title = '',
+): Promise<void> {
   let compared = 0
   for await (const item of items) {
-    console.log(`${item.name}: ${item.note}`)
-    expect.soft(item.differences, item.name).toEqual([])
+    console.log(`${title}${item.name}: ${item.note}`)
+    expect.soft(item.differences, title + item.name).toEqual([])
     compared++
   }
   expect(compared).toBe(count)

@@ -1,5 +1,6 @@
-// The peer kit's datasets in both hands: models of regions and of sparse annotation, nnU-Net's predicted by voxgrad and voxgrad's by nnU-Net, with and without mirroring.
-// VOXGRAD_PEER_PYTHON names a Python that has nnunetv2, VOXGRAD_PEER_DATA the peer kit's data (raw/Dataset902_... and 903).
+// The peer kit's datasets in both hands: models of regions, of sparse annotation, of RGB images (five folds) and a cascade,
+// nnU-Net's predicted by voxgrad and voxgrad's by nnU-Net, with and without mirroring.
+// VOXGRAD_PEER_PYTHON names a Python that has nnunetv2, VOXGRAD_PEER_DATA the peer kit's data (raw/Dataset901_... to 904).
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -13,12 +14,12 @@ import { preprocess } from '../../src/preprocess/preprocess.js'
 import { predict, train } from '../../src/train/jobs.js'
 import type { SmallDataset } from '../train/small-dataset.js'
 import { expectAgreeing } from './expect-agreement.js'
-import { comparePredictions } from './kinds/predict.js'
+import { comparePredictions, probabilityDifferences, type Tiles } from './kinds/predict.js'
 import { isThere, runJobs } from './nnunet.js'
 
 const raw = path.join(process.env.VOXGRAD_PEER_DATA ?? '', 'raw')
-const names = ['Dataset902_RegionsMR', 'Dataset903_IgnoreMR'] as const
-const [regions, ignore] = names
+const names = ['Dataset901_AnisoCT', 'Dataset902_RegionsMR', 'Dataset903_IgnoreMR', 'Dataset904_RGB2D'] as const
+const [anisotropic, regions, ignore, rgb] = names
 const ready = isThere && names.every((name) => existsSync(path.join(raw, name)))
 if (!ready) {
   console.log(
@@ -27,24 +28,33 @@ if (!ready) {
 }
 
 const plans = 'nnUNetPlansSmall'
+const trainers = ['nnUNetTrainer', 'voxgrad'] as const
 const modes = [true, false]
 const modeFolder = (mirroring: boolean) => (mirroring ? 'with_mirroring' : 'without_mirroring')
 const epochs = 2
-/** voxgrad's steps are the cheaper ones. */
-const oursLonger = 4
 const timeout = 1_800_000
 
 /** What is made of the plans of the preset tiny, for trainings of seconds whose predictions take several tiles. */
 interface Changes {
   patchSize: number[]
   batchSize: number
+  /** Adds 3d_lowres, at half the resolution within slices and with this patch, and the cascade on it. */
+  lowresPatchSize?: number[]
+}
+
+/** A model that both predict with. */
+interface Model {
+  run: string
+  folds: readonly Fold[]
+  /** A folder of segmentations. */
+  previousStage?: string
 }
 
 describe.skipIf(!ready)("the peer kit's datasets change hands", { timeout }, () => {
   let root: string
   let folders: SmallDataset['folders']
   const at = (...parts: string[]) => path.join(root, ...parts)
-  const model = (dataset: string, trainer: 'voxgrad' | 'nnUNetTrainer', configuration: string) =>
+  const model = (dataset: string, trainer: string, configuration: string) =>
     path.join(folders.results, dataset, `${trainer}__${plans}__${configuration}`)
 
   beforeEach(() => {
@@ -55,6 +65,7 @@ describe.skipIf(!ready)("the peer kit's datasets change hands", { timeout }, () 
 
   /** Plans and preprocesses; two cases to predict lie in root/images. */
   async function prepare(dataset: string, changes: Changes, configurations: string[]): Promise<void> {
+    cpSync(path.join(raw, dataset), path.join(folders.raw, dataset), { recursive: true })
     await plan({ dataset, ...folders, preset: 'tiny' })
     const preprocessed = path.join(folders.preprocessed, dataset)
     const tiny = JSON.parse(readFileSync(path.join(preprocessed, 'nnUNetPlansTiny.json'), 'utf8')) as Plans
@@ -88,27 +99,39 @@ describe.skipIf(!ready)("the peer kit's datasets change hands", { timeout }, () 
       ...changes,
     }).finished
 
-  const trainTheirs = (dataset: string, configuration: string, folds: string, steps: number) => [
+  const trainTheirs = (dataset: string, configuration: string, folds: readonly Fold[], steps: number) => [
     'train',
     path.join(folders.preprocessed, dataset),
     plans,
     configuration,
-    folds,
+    folds.join(),
     String(epochs),
     String(steps),
   ]
 
-  /** Predicts with voxgrad and compares with nnU-Net's predictions of the same model. */
-  async function compareWith(theirs: string, run: string, folds: Fold[]): Promise<void> {
+  const predictTheirs = (title: string, tiles: Tiles, { run, folds, previousStage }: Model) => [
+    'predict',
+    run,
+    folds.join(),
+    at('images'),
+    at(title, tiles),
+    tiles,
+    ...(previousStage ? [previousStage] : []),
+  ]
+
+  /** Predicts with voxgrad and compares with nnU-Net's predictions of the same model. @returns voxgrad's, without mirroring */
+  async function compareWithTheirs(title: string, tiles: readonly Tiles[], { run, ...how }: Model): Promise<string> {
     for (const mirroring of modes) {
-      const expected = path.join(theirs, modeFolder(mirroring))
-      const output = `${expected}_by_voxgrad`
-      const how = { mirroring, saveProbabilities: true, threads: 1 }
-      await predict({ input: at('images'), output, run, folds, ...how }).finished
-      await expectForeground(expected)
-      const title = `${path.basename(theirs)}, folds ${folds.join()}, ${modeFolder(mirroring)}`
-      await expectAgreeing(named(title, comparePredictions(output, expected, run)), 2)
+      const ours = at(title, modeFolder(mirroring))
+      const options = { ...how, folds: [...how.folds], mirroring, saveProbabilities: true, threads: 1 }
+      await predict({ input: at('images'), output: ours, run, ...options }).finished
+      await expectForeground(ours, run)
+      for (const sums of tiles) {
+        const items = comparePredictions(ours, at(title, sums, modeFolder(mirroring)), run, sums)
+        await expectAgreeing(items, 2, `${title}, ${modeFolder(mirroring)}, ${sums} tiles, `)
+      }
     }
+    return at(title, modeFolder(false))
   }
 
   const oneFold = [
@@ -117,41 +140,81 @@ describe.skipIf(!ready)("the peer kit's datasets change hands", { timeout }, () 
     { dataset: ignore, configuration: '2d', steps: 80, changes: { patchSize: [32, 32], batchSize: 4 } },
   ]
   test.each(oneFold)('$dataset, one fold, $configuration', async ({ dataset, configuration, steps, changes }) => {
-    cpSync(path.join(raw, dataset), path.join(folders.raw, dataset), { recursive: true })
+    const tiles = ['float16'] as const
     await prepare(dataset, changes, [configuration])
-    await trainOurs(dataset, configuration, 0, oursLonger * steps)
-    const [ours, theirs] = [
-      model(dataset, 'voxgrad', configuration),
-      model(dataset, 'nnUNetTrainer', configuration),
-    ] as const
-    runJobs(
-      folders,
-      trainTheirs(dataset, configuration, '0', steps),
-      ['predict', theirs, '0', at('images'), at("nnU-Net's")],
-      ['predict', ours, '0', at('images'), at("voxgrad's")],
+    // voxgrad's steps are the cheaper ones.
+    await trainOurs(dataset, configuration, 0, 4 * steps)
+    const models = trainers.map(
+      (trainer) => [trainer, { run: model(dataset, trainer, configuration), folds: [0] }] as const,
     )
-    await compareWith(at("nnU-Net's"), theirs, [0])
-    await compareWith(at("voxgrad's"), ours, [0])
+    const jobs = models.flatMap(([title, made]) => tiles.map((sums) => predictTheirs(title, sums, made)))
+    runJobs(folders, trainTheirs(dataset, configuration, [0], steps), ...jobs)
+    for (const [title, made] of models) await compareWithTheirs(title, tiles, made)
+  })
+
+  test(`${rgb}, five folds in 2D`, async () => {
+    const [configuration, steps, folds] = ['2d', 15, [0, 1, 2, 3, 4]] as const
+    await prepare(rgb, { patchSize: [32, 32], batchSize: 4 }, [configuration])
+    for (const fold of folds) await trainOurs(rgb, configuration, fold, steps)
+    const models = trainers.map((trainer) => [trainer, { run: model(rgb, trainer, configuration), folds }] as const)
+    const jobs = models.map(([title, made]) => predictTheirs(title, 'float32', made))
+    runJobs(folders, trainTheirs(rgb, configuration, folds, steps), ...jobs)
+    for (const [title, made] of models) {
+      const together = await compareWithTheirs(title, ['float32'], made)
+      // That the folds differ, or an ensemble would say no more than one of them.
+      for (const fold of folds) {
+        const output = at(`${title} fold ${fold}`)
+        const how = { folds: [fold], mirroring: false, saveProbabilities: true, threads: 1 }
+        await predict({ input: at('images'), output, run: made.run, ...how }).finished
+        const [alone, all] = [output, together].map((folder) => path.join(folder, 'case_000')) as [string, string]
+        const { mean } = await probabilityDifferences(alone, all)
+        console.log(`${title}: fold ${fold} differs from the ensemble by ${mean.toExponential(1)} on average`)
+        expect(mean).toBeGreaterThan(1e-3)
+      }
+    }
+  })
+
+  const cascades = [
+    { dataset: anisotropic, changes: { patchSize: [8, 32, 32], batchSize: 2, lowresPatchSize: [8, 16, 16] } },
+  ]
+  test.each(cascades)('$dataset, cascade', async ({ dataset, changes }) => {
+    const [lowres, cascade, steps] = ['3d_lowres', '3d_cascade_fullres', 15] as const
+    await prepare(dataset, changes, ['3d_fullres', lowres])
+    await trainOurs(dataset, lowres, 'all', steps, { validateAtEnd: true })
+    await trainOurs(dataset, cascade, 0, steps)
+    const models = trainers.flatMap((trainer) => {
+      const [first, second] = [`${trainer} ${lowres}`, `${trainer} ${cascade}`]
+      const previousStage = at(first, 'float32', modeFolder(true))
+      return [
+        [first, { run: model(dataset, trainer, lowres), folds: ['all'] }],
+        [second, { run: model(dataset, trainer, cascade), folds: [0], previousStage }],
+      ] as [string, Model][]
+    })
+    const trainings = [trainTheirs(dataset, lowres, ['all'], steps), trainTheirs(dataset, cascade, [0], steps)]
+    runJobs(folders, ...trainings, ...models.map(([title, made]) => predictTheirs(title, 'float32', made)))
+    for (const [title, made] of models) await compareWithTheirs(title, ['float32'], made)
   })
 })
 
-function smallPlans(tiny: Plans, { patchSize, batchSize }: Changes): Plans {
+function smallPlans(tiny: Plans, { patchSize, batchSize, lowresPatchSize }: Changes): Plans {
   const name = patchSize.length === 2 ? '2d' : '3d_fullres'
   const kept = { ...(tiny.configurations[name] as Configuration), patch_size: patchSize, batch_size: batchSize }
-  return { ...tiny, plans_name: plans, configurations: { [name]: kept } }
-}
-
-async function* named(
-  title: string,
-  items: ReturnType<typeof comparePredictions>,
-): ReturnType<typeof comparePredictions> {
-  for await (const item of items) yield { ...item, name: `${title}, ${item.name}` }
+  const lowres = {
+    ...kept,
+    data_identifier: `${plans}_3d_lowres`,
+    patch_size: lowresPatchSize,
+    spacing: kept.spacing.map((extent, axis) => (axis === 0 ? extent : 2 * extent)),
+    next_stage: '3d_cascade_fullres',
+  }
+  const cascade = { inherits_from: '3d_fullres', previous_stage: '3d_lowres' }
+  const stages = lowresPatchSize && { '3d_lowres': lowres, '3d_cascade_fullres': cascade }
+  return { ...tiny, plans_name: plans, configurations: { [name]: kept, ...stages } } as Plans
 }
 
 /** Expects that predictions say something: every foreground label, in a thousandth of the voxels at least. */
-async function expectForeground(folder: string): Promise<void> {
-  const { fileEnding, foregroundLabels } = await readDatasetJson(path.join(folder, 'dataset.json'))
-  const { image_reader_writer: reader } = JSON.parse(readFileSync(path.join(folder, 'plans.json'), 'utf8')) as Plans
+async function expectForeground(folder: string, model: string): Promise<void> {
+  const { fileEnding, foregroundLabels } = await readDatasetJson(path.join(model, 'dataset.json'))
+  const { image_reader_writer: reader } = JSON.parse(readFileSync(path.join(model, 'plans.json'), 'utf8')) as Plans
   const files = readdirSync(folder).filter((name) => name.endsWith(fileEnding))
   for (const label of foregroundLabels) {
     let [found, all] = [0, 0]
