@@ -66,11 +66,13 @@ void forward_kernels(const at::Tensor& x, const at::Tensor& y, const at::Tensor&
   NormPartition partition{layout, partials_of(layout.voxels)};
   const auto* values = static_cast<const Element*>(x.data_ptr());
   at::Tensor sums = sums_for(partition, x);
-  launch(x.device(), partition.count(), NormMoments<Element>{values, sums_in(sums), partition}, 1);
+  float* const shifts = statistics.means();  // until these are known
+  launch(x.device(), layout.samples * layout.channels, NormShift<Element>{values, shifts, layout}, 64);
+  launch(x.device(), partition.count(), NormMoments<Element>{values, shifts, sums_in(sums), partition}, 1);
   fold(partition, sums);
   launch(x.device(), layout.samples * layout.channels,
-         NormFinish<Element>{values, weight.data_ptr<float>(), bias.data_ptr<float>(), sums_in(sums),
-                             statistics.means(), statistics.rows(), partition, eps, keep_input});
+         NormFinish{shifts, weight.data_ptr<float>(), bias.data_ptr<float>(), sums_in(sums), statistics.means(),
+                    statistics.rows(), partition, eps, keep_input});
   launch(x.device(), x.numel(),
          NormApply<Element>{values, static_cast<Element*>(y.data_ptr()), statistics.means(), bias.data_ptr<float>(),
                             statistics.rows(), layout, slope});
@@ -101,7 +103,7 @@ void backward_kernels(const at::Tensor& kept, const at::Tensor& gradient, const 
 // ----------------------------------------------------------------------
 
 /// Voxels whose sums are made in float32. Fixed, so that the result does not depend on the number of threads.
-constexpr int64_t kRun = 512;
+constexpr int64_t kRun = 128;
 
 VOXGRAD_VECTORIZED void add_moments(const float* __restrict values, int64_t voxels, int64_t channels,
                                     const float* __restrict shift, float* __restrict sums, float* __restrict squares) {
@@ -152,7 +154,7 @@ VOXGRAD_VECTORIZED void input_gradient(const float* __restrict kept, const float
 template <class Work>
 void for_each_run(const NormLayout& layout, const Work& work) {
   const int64_t runs = (layout.voxels + kRun - 1) / kRun;
-  at::parallel_for(0, layout.samples * runs, 8, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, layout.samples * runs, 32, [&](int64_t begin, int64_t end) {
     for (int64_t index = begin; index < end; ++index) {
       const int64_t sample = index / runs, run = index % runs;
       const int64_t voxels = std::min(kRun, layout.voxels - run * kRun);
@@ -200,16 +202,17 @@ void forward_loops(const at::Tensor& x, const at::Tensor& y, const at::Tensor& w
   const NormLayout layout = layout_of(x);
   const int64_t channels = layout.channels;
   const float *values = x.data_ptr<float>(), *shift = bias.data_ptr<float>();
+  float* const shifts = statistics.means();  // until these are known
+  const NormShift<float> find_shift{values, shifts, layout};
+  for (int64_t i = 0; i < layout.samples * channels; ++i) find_shift(i);
   const auto moments =
       sum_runs(layout, [&](int64_t sample, int64_t first, int64_t voxels, float* sums, float* squares) {
-        add_moments(values + first, voxels, channels, values + sample * layout.voxels * channels, sums, squares);
+        add_moments(values + first, voxels, channels, shifts + sample * channels, sums, squares);
       });
   for (size_t i = 0; i < moments.size(); ++i) {
-    const size_t sample = i / static_cast<size_t>(channels), c = i % static_cast<size_t>(channels);
+    const size_t c = i % static_cast<size_t>(channels);
     const auto found =
-        NormStatistics::of(moments[i][0], moments[i][1],
-                           values[static_cast<int64_t>(sample) * layout.voxels * channels + static_cast<int64_t>(c)],
-                           static_cast<double>(layout.voxels), eps);
+        NormStatistics::of(moments[i][0], moments[i][1], shifts[i], static_cast<double>(layout.voxels), eps);
     statistics.means()[i] = static_cast<float>(found.mean);
     statistics.rows()[i] = found.row(weight.data_ptr<float>()[c], shift[c], keep_input);
   }

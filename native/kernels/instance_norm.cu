@@ -5,11 +5,12 @@
 namespace voxgrad {
 
 VOXGRAD_CUDA_KERNEL(NormFold)
+VOXGRAD_CUDA_KERNEL(NormFinish)
 VOXGRAD_CUDA_KERNEL(NormParameterGradients)
 
 #define VOXGRAD_NORM_KERNELS(Element)            \
   VOXGRAD_CUDA_KERNEL(NormMoments<Element>)      \
-  VOXGRAD_CUDA_KERNEL(NormFinish<Element>)       \
+  VOXGRAD_CUDA_KERNEL(NormShift<Element>)        \
   VOXGRAD_CUDA_KERNEL(NormApply<Element>)        \
   VOXGRAD_CUDA_KERNEL(NormGradientSums<Element>) \
   VOXGRAD_CUDA_KERNEL(NormInputGradient<Element>)

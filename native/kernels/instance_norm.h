@@ -68,10 +68,29 @@ struct NormPartition {
   }
 };
 
-/// Partial sums of the values and their squares, both shifted by the row's first voxel so that nothing cancels.
+/// About the mean of a row: that of some of its voxels, spread over it. Sums that are shifted by it hardly cancel.
+template <class Element>
+struct NormShift {
+  static constexpr int64_t kVoxels = 32;
+  const Element* values;
+  float* shifts;
+  NormLayout layout;
+
+  VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
+    const Element* row = values + layout.start(i / layout.channels, i % layout.channels);
+    const int64_t count = layout.voxels < kVoxels ? layout.voxels : kVoxels;
+    float sum = 0;
+    for (int64_t k = 0; k < count; ++k)
+      sum += to_float(row[(2 * k + 1) * layout.voxels / (2 * count) * layout.voxel_stride]);
+    shifts[i] = sum / static_cast<float>(count);
+  }
+};
+
+/// Partial sums of the values and their squares, both shifted (NormShift).
 template <class Element>
 struct NormMoments {
   const Element* values;
+  const float* shifts;
   NormSums* sums;
   NormPartition partition;
 
@@ -80,7 +99,7 @@ struct NormMoments {
     partition.split(i, sample, channel, partial);
     const NormLayout& layout = partition.layout;
     const Element* row = values + layout.start(sample, channel);
-    const float shift = to_float(row[0]);
+    const float shift = shifts[sample * layout.channels + channel];
     NormSums result{0, 0};
     for (int64_t voxel = partial; voxel < layout.voxels; voxel += partition.partials)
       add_moment(to_float(row[voxel * layout.voxel_stride]), shift, result.first, result.second);
@@ -134,7 +153,7 @@ struct NormFold {
   }
 };
 
-/// The mean of a row and one over its standard deviation, from sums that are shifted by the row's first voxel.
+/// The mean of a row and one over its standard deviation, from shifted sums.
 struct NormStatistics {
   double mean, inverse;
 
@@ -155,10 +174,8 @@ struct NormStatistics {
 };
 
 /// Adds a row's last partial sums up to its statistics; index: sample * channels + channel.
-template <class Element>
 struct NormFinish {
-  const Element* values;
-  const float *weight, *bias;
+  const float *shifts, *weight, *bias;
   const NormSums* sums;
   float* means;
   NormRow* rows;
@@ -175,8 +192,7 @@ struct NormFinish {
       first += part.first;
       second += part.second;
     }
-    const double shift = to_float(values[layout.start(sample, channel)]);
-    const auto statistics = NormStatistics::of(first, second, shift, static_cast<double>(layout.voxels), eps);
+    const auto statistics = NormStatistics::of(first, second, shifts[i], static_cast<double>(layout.voxels), eps);
     means[i] = static_cast<float>(statistics.mean);
     rows[i] = statistics.row(weight[channel], bias[channel], keep_input);
   }
