@@ -17,8 +17,10 @@ Sample quarter_turn(const Sample& sample, int64_t turns, const std::array<int64_
 /// Reorders the spatial axes: axis i of the result is axis order[i] of the sample. Returns views.
 Sample transpose(const Sample& sample, at::IntArrayRef order);
 
-/// Applies drawn intensity parameters to the image in place. The noise field is addressed by `address`.
-void apply_intensity(at::Tensor& image, const IntensityParameters& parameters, bool dummy2d, const Address& address);
+/// Applies drawn intensity parameters to the image in place. The noise field is addressed by `address`. flip: how the
+/// image has been mirrored already.
+void apply_intensity(at::Tensor& image, const IntensityParameters& parameters, bool dummy2d, const Address& address,
+                     const Flip& flip = {});
 
 /// Flips image and segmentation along spatial axes (counted from 0). Returns new tensors, or the same if there are
 /// none.
@@ -33,9 +35,30 @@ void apply_mask_image(at::Tensor& image, const at::Tensor& segmentation, const s
 /// In place: label -1 (no image there) becomes background.
 void remove_label(at::Tensor& segmentation);
 
-/// The whole chain after apply_spatial. Takes the sample over: its tensors may be changed in place and must not be
-/// views of data that is used again. With config.enabled false, only label -1 is removed. Nothing is read from the
-/// device. `previous_labels`: foreground labels of sample.previous.
-Sample augment(Sample sample, const AugmentationConfig& config, const Address& address, int64_t previous_labels = 0);
+/// Whether a sample may be mirrored before all else: not with DA5's transforms that exchange axes or are not symmetric.
+bool can_mirror_first(const AugmentationConfig& config);
+
+/// The axes (z, y, x) along which a sample is mirrored.
+Flip draw_flip(const AugmentationConfig& config, int64_t dimensions, const Address& address);
+
+/// Whether label -1 sets any channel to 0 (maskImage). Where it does not, a gather may make it background right away.
+bool masks_any(const AugmentationConfig& config);
+
+/// The quarter turn and transposition of a sample, on labels alone.
+at::Tensor exchange_axes(const at::Tensor& labels, const AugmentationConfig& config, const Address& address);
+
+/// Whether a sample has been mirrored already (and its label -1 removed, unless masks_any), and how.
+struct Mirrored {
+  bool done = false;
+  Flip flip{};
+};
+
+/// The whole chain after apply_spatial, but for a previous stage. Takes the sample over: its tensors may be changed in
+/// place and must not be views of data that is used again. A sample that has been mirrored (see can_mirror_first) is
+/// changed in place throughout. With config.enabled false, only label -1 is removed. Nothing is read from the device.
+Sample augment(Sample sample, const AugmentationConfig& config, const Address& address, const Mirrored& mirrored = {});
+
+/// In place: what is done to a previous stage's segmentation of `labels` foreground labels, contiguous and mirrored.
+void augment_previous(at::Tensor& previous, const AugmentationConfig& config, const Address& address, int64_t labels);
 
 }  // namespace voxgrad::augment

@@ -1,4 +1,5 @@
-// Intensity transforms, composed of ATen's ops. A channel is a view of the image, changed in place.
+// Intensity transforms: parameters for the kernels, and the rarer ones composed of ATen's ops. A channel is a view of
+// the image, changed in place.
 #include "augment/intensity.h"
 
 #include <ATen/ATen.h>
@@ -13,39 +14,47 @@
 namespace voxgrad::augment {
 
 namespace {
-constexpr double kSmallest = 1e-7;                  // what batchgeneratorsv2 divides by at least
 constexpr int64_t kWindowBytes = int64_t{1} << 26;  // memory for the median filter's windows
 
-/// The unbiased standard deviation of values whose mean is zero.
-at::Tensor deviation_of_centered(const at::Tensor& centered) {
-  return at::linalg_vector_norm(centered).div_(std::sqrt(static_cast<double>(centered.numel() - 1)));
+/// Calls work(channel) on one channel as a contiguous volume (z, y, x).
+template <class Work>
+void on_volume(at::Tensor& image, int64_t channel, const Work& work) {
+  const at::Tensor part = image[channel], values = part.dim() == 2 ? part.unsqueeze(0) : part;
+  if (values.is_contiguous()) return work(values);
+  const at::Tensor copy = values.contiguous();
+  work(copy);
+  values.copy_(copy);
 }
 
-std::vector<double> gaussian_weights(double sigma) {
+/// The middle weight and those to one side.
+std::vector<float> gaussian_weights(double sigma) {
   std::vector<double> weights(blur_kernel_size(sigma));
   const double half = 0.5 * (weights.size() - 1);
   double sum = 0;
   for (size_t i = 0; i < weights.size(); ++i) sum += weights[i] = std::exp(-0.5 * std::pow((i - half) / sigma, 2));
-  for (double& weight : weights) weight /= sum;
-  return weights;
+  std::vector<float> side;
+  for (size_t i = weights.size() / 2; i < weights.size(); ++i) side.push_back(static_cast<float>(weights[i] / sum));
+  return side;
 }
 
-/// Extends an axis by mirroring it at its first and last voxel, which are left out of the images (skip 1) or not (0).
-at::Tensor reflect(const at::Tensor& tensor, int64_t axis, int64_t before, int64_t after, int64_t skip,
-                   const std::string& transform) {
-  const int64_t size = tensor.size(axis), needed = std::max(before, after) + skip;
-  if (size < needed) {
-    throw Failure("ERR_CONFIG", transform + ": axis " + std::to_string(axis) + " of the patch has " +
-                                    std::to_string(size) + " voxels; it needs at least " + std::to_string(needed));
-  }
-  return at::cat({tensor.narrow(axis, skip, before).flip(axis), tensor,
-                  tensor.narrow(axis, size - skip - after, after).flip(axis)},
-                 axis);
+/// Refuses to mirror an axis at an edge that has fewer voxels than are needed.
+void check_reflection(int64_t axis, int64_t size, int64_t needed, const std::string& transform) {
+  if (size >= needed) return;
+  throw Failure("ERR_CONFIG", transform + ": axis " + std::to_string(axis) + " of the patch has " +
+                                  std::to_string(size) + " voxels; it needs at least " + std::to_string(needed));
+}
+
+/// Extends an axis by mirroring it at its first and last voxel.
+at::Tensor reflect(const at::Tensor& tensor, int64_t axis, int64_t before, int64_t after) {
+  const int64_t size = tensor.size(axis);
+  check_reflection(axis, size, std::max(before, after), "median filter");
+  return at::cat(
+      {tensor.narrow(axis, 0, before).flip(axis), tensor, tensor.narrow(axis, size - after, after).flip(axis)}, axis);
 }
 }  // namespace
 
-void gaussian_noise(at::Tensor& image, double standard_deviation, const Address& address) {
-  add_normal_field(image, standard_deviation, Draw(address, Purpose::kGaussianNoiseField));
+void gaussian_noise(at::Tensor& image, double standard_deviation, const Address& address, const Flip& flip) {
+  add_normal_field(image, standard_deviation, Draw(address, Purpose::kGaussianNoiseField), flip);
 }
 
 int64_t blur_kernel_size(double sigma) {
@@ -56,23 +65,16 @@ int64_t blur_kernel_size(double sigma) {
 }
 
 void gaussian_blur(at::Tensor& image, int64_t channel, at::ArrayRef<double> sigmas) {
-  at::Tensor target = image[channel];
-  at::Tensor blurred = target;
-  for (int64_t axis = 0; axis < target.dim(); ++axis) {
-    const int64_t size = target.size(axis);
+  const auto axes = static_cast<int64_t>(sigmas.size());
+  std::array<std::vector<float>, 3> weights;
+  for (int64_t axis = 0; axis < axes; ++axis) {
+    const int64_t size = image.size(axis + 1);
     if (size == 1) continue;  // reflecting a single voxel gives a constant, which blur does not change
-    const std::vector<double> weights = gaussian_weights(sigmas[axis]);
-    const auto half = static_cast<int64_t>(weights.size() / 2);
-    const at::Tensor extended = reflect(blurred, axis, half, half, 1, "Gaussian blur");
-    // Sums of shifted views need no weight tensor, hence no copy from the host.
-    at::Tensor sum = extended.narrow(axis, half, size) * weights[half];
-    for (int64_t shift = 1; shift <= half; ++shift) {
-      sum.add_(extended.narrow(axis, half - shift, size), weights[half - shift]);
-      sum.add_(extended.narrow(axis, half + shift, size), weights[half + shift]);
-    }
-    blurred = sum;
+    auto& here = weights[static_cast<size_t>(3 - axes + axis)];
+    here = gaussian_weights(sigmas[axis]);
+    check_reflection(axis, size, static_cast<int64_t>(here.size()), "Gaussian blur");
   }
-  target.copy_(blurred);
+  on_volume(image, channel, [&](const at::Tensor& values) { blur_channel(values, weights); });
 }
 
 void median_filter(at::Tensor& image, int64_t channel, int64_t size) {
@@ -80,7 +82,7 @@ void median_filter(at::Tensor& image, int64_t channel, int64_t size) {
   at::Tensor windows = target;
   int64_t count = 1;
   for (int64_t axis = 0; axis < target.dim(); ++axis) {
-    windows = reflect(windows, axis, size / 2, size - size / 2 - 1, 0, "median filter");
+    windows = reflect(windows, axis, size / 2, size - size / 2 - 1);
     count *= size;
   }
   for (int64_t axis = 0; axis < target.dim(); ++axis) windows = windows.unfold(axis, size, 1);
@@ -101,49 +103,27 @@ void brightness(at::Tensor& image, int64_t channel, double factor) { image[chann
 
 void additive_brightness(at::Tensor& image, int64_t channel, double shift) { image[channel].add_(shift); }
 
-void contrast(at::Tensor& image, int64_t channel, double factor, bool clamp) {
-  at::Tensor values = image[channel];
-  const at::Tensor mean = values.mean();
-  if (clamp) {
-    const auto [low, high] = at::aminmax(values);
-    values.sub_(mean).mul_(factor).add_(mean).clamp_(low, high);
-  } else {
-    values.sub_(mean).mul_(factor).add_(mean);
-  }
+void contrast(at::Tensor& image, int64_t channel, double factor, bool clamp, double brightness) {
+  on_volume(image, channel, [&](const at::Tensor& values) {
+    contrast_channel(values, static_cast<float>(brightness), static_cast<float>(factor), clamp);
+  });
 }
 
-void low_resolution(at::Tensor& image, int64_t channel, double scale, bool keep_axis_0) {
-  at::Tensor values = image[channel];
-  const at::Tensor batch = values.unsqueeze(0).unsqueeze(0);
+void low_resolution(at::Tensor& image, int64_t channel, double scale, bool keep_axis_0, const Flip& flip) {
   const auto scale32 = static_cast<double>(static_cast<float>(scale));  // nnU-Net rounds extents of a float32 scale
-  std::vector<int64_t> coarse;
-  for (int64_t axis = 0; axis < values.dim(); ++axis) {
-    const double extent = keep_axis_0 && axis == 0 ? values.size(0) : std::nearbyint(values.size(axis) * scale32);
-    coarse.push_back(std::max<int64_t>(1, static_cast<int64_t>(extent)));
+  const int64_t axes = image.dim() - 1;
+  std::array<int64_t, 3> coarse{1, 1, 1};
+  for (int64_t axis = 0; axis < axes; ++axis) {
+    const auto extent = static_cast<double>(image.size(axis + 1));
+    coarse[static_cast<size_t>(3 - axes + axis)] = std::max<int64_t>(
+        1, static_cast<int64_t>(keep_axis_0 && axis == 0 ? extent : std::nearbyint(extent * scale32)));
   }
-  if (values.dim() == 3) {
-    const at::Tensor sampled = at::_upsample_nearest_exact3d(batch, coarse);
-    values.copy_(at::upsample_trilinear3d(sampled, values.sizes(), false)[0][0]);
-  } else {
-    const at::Tensor sampled = at::_upsample_nearest_exact2d(batch, coarse);
-    values.copy_(at::upsample_bilinear2d(sampled, values.sizes(), false)[0][0]);
-  }
+  on_volume(image, channel, [&](const at::Tensor& values) { low_resolution_channel(values, coarse, flip); });
 }
 
 void gamma(at::Tensor& image, int64_t channel, double exponent, bool invert) {
-  at::Tensor values = image[channel];
-  if (invert) values.neg_();
-  const at::Tensor mean = values.mean();
-  values.sub_(mean);
-  const at::Tensor deviation = deviation_of_centered(values);
-  const auto [low, high] = at::aminmax(values);
-  const at::Tensor range = high - low;
-  values.sub_(low).div_(range.clamp_min(kSmallest)).pow_(exponent);
-  // Range and offset that the power is scaled back by are undone by standardizing: only the range takes part.
-  values.sub_(values.mean());
-  const at::Tensor deviation_here = deviation_of_centered(values).mul_(range).clamp_min_(kSmallest);
-  values.mul_(deviation.mul_(range).div_(deviation_here)).add_(mean);
-  if (invert) values.neg_();
+  on_volume(image, channel,
+            [&](const at::Tensor& values) { gamma_channel(values, static_cast<float>(exponent), invert); });
 }
 
 void sharpening(at::Tensor& image, int64_t channel, double strength) {

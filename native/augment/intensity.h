@@ -10,9 +10,13 @@
 
 namespace voxgrad::augment {
 
-/// Adds independent normal noise of one standard deviation to all channels; number i of the field belongs to voxel i of
-/// the image in memory order.
-void gaussian_noise(at::Tensor& image, double standard_deviation, const Address& address);
+/// Axes (z, y, x) along which an image has been mirrored already. What depends on a voxel's position then acts as if
+/// the image were mirrored afterwards; all else does so anyway.
+using Flip = std::array<bool, 3>;
+
+/// Adds independent normal noise of one standard deviation to all channels of a contiguous image; number i of the field
+/// belongs to voxel i of the image in memory order.
+void gaussian_noise(at::Tensor& image, double standard_deviation, const Address& address, const Flip& flip = {});
 
 /// Convolves one channel with a Gaussian along each spatial axis in turn, reflecting at the border.
 /// sigmas: one per spatial axis, in voxels. Throws Failure(ERR_CONFIG) where an axis is shorter than half the kernel.
@@ -32,11 +36,11 @@ void brightness(at::Tensor& image, int64_t channel, double factor);
 /// Shifts one channel.
 void additive_brightness(at::Tensor& image, int64_t channel, double shift);
 
-/// Scales one channel about its mean. clamp: to its range before.
-void contrast(at::Tensor& image, int64_t channel, double factor, bool clamp);
+/// Multiplies one channel by `brightness` and scales it about its mean. clamp: to its range in between.
+void contrast(at::Tensor& image, int64_t channel, double factor, bool clamp, double brightness = 1);
 
 /// Samples one channel down to the nearest voxels and linearly up again. keep_axis_0: axis 0 keeps its extent.
-void low_resolution(at::Tensor& image, int64_t channel, double scale, bool keep_axis_0);
+void low_resolution(at::Tensor& image, int64_t channel, double scale, bool keep_axis_0, const Flip& flip = {});
 
 /// Raises one channel, brought to [0, 1], to a power, and gives it its mean and standard deviation back.
 /// invert: acts on the negative image.

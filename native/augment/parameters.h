@@ -59,6 +59,14 @@ struct IntensityParameters {
   std::vector<double> gamma_inverted;
   std::vector<double> second_gamma_inverted;
   std::vector<double> gamma;
+
+  /// Whether any of it changes the image.
+  bool acts() const {
+    const bool any_factor = !brightness.empty() || !additive_brightness.empty() || !contrast.empty() ||
+                            !low_resolution.empty() || !gamma_inverted.empty() || !second_gamma_inverted.empty() ||
+                            !gamma.empty();
+    return noise_deviation > 0 || !median_size.empty() || !blur_sigma.empty() || any_factor;
+  }
 };
 
 IntensityParameters draw_intensity(const AugmentationConfig& config, int64_t channels, const Address& address);

@@ -10,8 +10,6 @@ namespace voxgrad::augment {
 struct Sample {
   at::Tensor image;
   at::Tensor segmentation;
-  /// A cascade's segmentation of the previous stage, as segmentation but on the host; undefined without one.
-  at::Tensor previous = {};
 };
 
 /// Image: linear interpolation, 0 outside. Segmentation: the label with the most interpolated weight, -1 outside; where

@@ -1,7 +1,8 @@
-// Makes the batches of training and validation from the cases in memory: sample, cut, augment, stack.
+// Makes the batches of training and validation from the cases in memory: sample, gather, augment.
 #pragma once
 #include <vector>
 
+#include "augment/chain.h"
 #include "data/sampler.h"
 #include "engine/config.h"
 #include "kernels/draw.h"
@@ -29,10 +30,26 @@ class BatchMaker {
   Batch validation_batch(const std::vector<Case>& cases, uint64_t step) const;
 
  private:
-  /// The image with the previous stage's one-hot channels behind its own; as it is without a cascade.
-  at::Tensor with_previous(const at::Tensor& image, const at::Tensor& previous) const;
-  Batch stack(const std::vector<at::Tensor>& images, const std::vector<at::Tensor>& labels,
-              std::vector<Address> samples) const;
+  /// What a sample is made of: a box of a case, which may reach beyond it, and the spatial transform.
+  struct Box {
+    Extents start, extent;
+  };
+  struct Drawn {
+    const Case& source;
+    Box box;
+    augment::SpatialParameters spatial;
+  };
+  Drawn draw(const std::vector<Case>& cases, const Address& address, bool training) const;
+
+  Batch empty_batch(const std::vector<Case>& cases) const;
+  /// Where a sample's image (without a previous stage's channels) and labels lie in the batch.
+  augment::Sample place_of(const Batch& batch, int64_t index) const;
+  /// background: label -1 becomes 0.
+  void gather_into(const Drawn& drawn, const augment::Flip& flip, const augment::Sample& place, bool background) const;
+  /// A cascade's previous stage, after all that training does to it.
+  at::Tensor previous_of(const Drawn& drawn, const Address& address, const augment::Mirrored& mirrored) const;
+  /// Writes it as one-hot channels behind the image's own.
+  void put_previous(const Batch& batch, int64_t index, const at::Tensor& previous) const;
 
   const TrainerConfig config_;
   at::MemoryFormat layout_;

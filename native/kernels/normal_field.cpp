@@ -1,7 +1,7 @@
 // The noise field: its op, and the same composed of ATen's ops as an independent check. Also Philox blocks, for tests.
 #include "kernels/normal_field.h"
 
-#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ATen.h>
 #include <torch/library.h>
 
 #include "kernels/launch.h"
@@ -10,11 +10,7 @@
 namespace voxgrad {
 
 namespace {
-/// The words that fix a Draw, as an op's argument: key (2), purpose and sample, step (2).
-std::array<int64_t, 5> words_of(const Draw& draw) {
-  return {draw.key0(), draw.key1(), draw.lane(), draw.step0(), draw.step1()};
-}
-
+/// A Draw from the words that fix it: key (2), purpose and sample, step (2).
 Draw draw_of(at::IntArrayRef words) {
   TORCH_CHECK(words.size() == 5, "expected the 5 words of an addressed stream, found ", words.size());
   const auto word = [&](int i) { return static_cast<uint64_t>(words[i]) & 0xFFFFFFFFu; };
@@ -23,10 +19,7 @@ Draw draw_of(at::IntArrayRef words) {
 }
 
 void add_normal_field_kernel(const at::Tensor& values, double standard_deviation, at::IntArrayRef words) {
-  TORCH_CHECK(values.is_contiguous(), "add_normal_field: the tensor must be contiguous");
-  const int64_t count = values.numel();
-  launch(values.device(), (count + 3) / 4,
-         AddNormalField{values.data_ptr<float>(), count, draw_of(words), static_cast<float>(standard_deviation)}, 1024);
+  add_normal_field(values, standard_deviation, draw_of(words));
 }
 
 /// Philox4x32-10 on int64 tensors that hold 32-bit words: products wrap as unsigned 64-bit numbers would.
@@ -72,11 +65,15 @@ at::Tensor philox_block(at::IntArrayRef counter, at::IntArrayRef key) {
 }
 }  // namespace
 
-void add_normal_field(at::Tensor& values, double standard_deviation, const Draw& draw) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("voxgrad::add_normal_field_", "")
-                             .typed<void(const at::Tensor&, double, at::IntArrayRef)>();
-  op.call(values, standard_deviation, words_of(draw));
+void add_normal_field(const at::Tensor& values, double standard_deviation, const Draw& draw,
+                      const std::array<bool, 3>& flip) {
+  TORCH_CHECK(values.is_contiguous(), "add_normal_field: the tensor must be contiguous");
+  AddNormalField kernel{values.data_ptr<float>(), values.numel(), draw, static_cast<float>(standard_deviation), {}, {}};
+  for (int64_t axis = 0; axis < 3; ++axis) {
+    kernel.extents[axis] = values.dim() >= 3 - axis ? values.size(values.dim() - 3 + axis) : 1;
+    kernel.flip[axis] = flip[static_cast<size_t>(axis)];
+  }
+  launch(values.device(), (kernel.count + 3) / 4, kernel, 1024);
 }
 
 TORCH_LIBRARY_IMPL(voxgrad, CompositeExplicitAutograd, m) { m.impl("add_normal_field_", add_normal_field_kernel); }

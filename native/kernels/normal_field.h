@@ -3,7 +3,7 @@
 #include <array>
 #include <cmath>
 
-#include "kernels/draw.h"
+#include "kernels/gather.h"
 
 namespace voxgrad {
 
@@ -20,16 +20,26 @@ VOXGRAD_HOST_DEVICE inline std::array<float, 4> normal_block(const Draw& draw, u
   return normal;
 }
 
-/// Adds deviation times the field to values; index: of a block of four.
+/// Adds deviation times the field to values (c, z, y, x), which may have been mirrored: number i belongs to the voxel
+/// that lay at i before. index: of a block of four.
 struct AddNormalField {
   float* values;
   int64_t count;
   Draw draw;
   float deviation;
+  int64_t extents[3];
+  bool flip[3];
 
   VOXGRAD_HOST_DEVICE void operator()(int64_t block) const {
     const std::array<float, 4> normal = normal_block(draw, static_cast<uint32_t>(block));
-    for (int64_t i = 4 * block; i < 4 * block + 4 && i < count; ++i) values[i] += deviation * normal[i - 4 * block];
+    for (int64_t i = 4 * block; i < 4 * block + 4 && i < count; ++i)
+      values[place_of(i)] += deviation * normal[i - 4 * block];
+  }
+  VOXGRAD_HOST_DEVICE int64_t place_of(int64_t i) const {
+    if (!flip[0] && !flip[1] && !flip[2]) return i;
+    const int64_t volume = extents[0] * extents[1] * extents[2], at = i % volume;
+    return i - at +
+           mirrored_index(extents, flip, at / extents[2] / extents[1], at / extents[2] % extents[1], at % extents[2]);
   }
 };
 

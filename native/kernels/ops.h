@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/draw.h"
+#include "kernels/gather.h"
 
 namespace voxgrad {
 
@@ -17,8 +18,29 @@ namespace voxgrad {
 std::tuple<at::Tensor, at::Tensor> warp(const at::Tensor& image, const at::Tensor& labels, at::ArrayRef<double> matrix,
                                         at::IntArrayRef output, bool nearest_image, bool nearest_labels);
 
-/// In place: adds standard_deviation times a normal field, number i to element i, to a contiguous float32 tensor.
-void add_normal_field(at::Tensor& values, double standard_deviation, const Draw& draw);
+/// Crop, affine, interpolation and mirroring in one pass, on the tensors' device. image: (c, z, y, x) float32 or
+/// float16, labels: (z, y, x) int16 or int8, both contiguous. image_out: (c, z, y, x) float32, a sample's place in a
+/// batch of either layout; labels_out: (z, y, x) int16. geometry.stored and .output are filled in here. as_kernel: an
+/// accelerator's kernel also on the CPU.
+void gather(const at::Tensor& image, const at::Tensor& labels, GatherGeometry geometry, const at::Tensor& image_out,
+            const at::Tensor& labels_out, bool as_kernel = false);
+
+/// In place: adds standard_deviation times a normal field to a contiguous float32 tensor. Number i belongs to element
+/// i, or where `flip` is given (one entry each for the last three axes) to the element that lay there before mirroring.
+void add_normal_field(const at::Tensor& values, double standard_deviation, const Draw& draw,
+                      const std::array<bool, 3>& flip = {});
+
+// In place on one contiguous channel (z, y, x), float32; see augment/intensity.h for what they do.
+
+/// weights: for each axis the middle and those to one side; an empty list leaves the axis alone.
+void blur_channel(const at::Tensor& values, const std::array<std::vector<float>, 3>& weights);
+/// Multiplies by `brightness`, then scales about the mean.
+void contrast_channel(const at::Tensor& values, float brightness, float factor, bool clamp);
+/// coarse: extents of the coarse grid, which lies on the channel as it was before mirroring.
+void low_resolution_channel(const at::Tensor& values, const std::array<int64_t, 3>& coarse,
+                            const std::array<bool, 3>& flip);
+/// exponent: above 0.
+void gamma_channel(const at::Tensor& values, float exponent, bool invert);
 
 /// leaky_relu((x - mean) / sqrt(var + eps) * weight + bias) per sample and channel; var is the population variance.
 /// x: (B, C, ...) float32, bfloat16 or float16, dense in either layout; weight, bias: (C) float32. Differentiable.

@@ -12,6 +12,12 @@ TORCH_LIBRARY(voxgrad, m) {
   m.def(
       "warp_composed(Tensor image, Tensor labels, float[] matrix, int[] output, bool nearest_image, "
       "bool nearest_labels) -> (Tensor, Tensor)");
+  // Crop, affine (matrix empty: the middle of the box), mirroring along axes whose flip is 1, in one pass. background:
+  // label -1 becomes 0; half: from float16; channels_last: into such a sample; kernels: those of an accelerator.
+  m.def(
+      "gather(Tensor image, Tensor labels, int[] start, int[] box, float[] matrix, int[] output, int[] flip, "
+      "bool nearest_image, bool nearest_labels, bool background, bool half, bool channels_last, bool kernels) -> "
+      "(Tensor, Tensor)");
   // Adds standard_deviation times the normal field of a stream: key (2 words), purpose << 16 | sample, step (2 words).
   m.def("add_normal_field_(Tensor(a!) values, float standard_deviation, int[] words) -> ()");
   // The same, composed of ATen's ops on any device.

@@ -97,11 +97,17 @@ VOXGRAD_HOST_DEVICE inline Label warp_label(const Corners& corners, const Label*
   if (uniform) return label[0];
   float best = -1, nearest_score = 0;
   Label winner = label[0];
+  bool counted[8] = {};
   for (int i = 0; i < 8; ++i) {
+    if (counted[i]) continue;
     float sum = 0;
-    for (int j = 0; j < 8; ++j) sum += label[j] == label[i] ? corners.weight[j] : 0.f;
+    for (int j = 0; j < 8; ++j) {
+      const bool same = label[j] == label[i];
+      counted[j] = counted[j] || same;
+      sum += same ? corners.weight[j] : 0.f;
+    }
     const float score = round_to_half_precision(1000.f * sum);
-    if (i == corners.nearest) nearest_score = score;
+    if (label[i] == label[corners.nearest]) nearest_score = score;
     if (score > best || (score == best && label[i] < winner)) {
       best = score;
       winner = label[i];
