@@ -38,23 +38,12 @@ void apply_intensity(at::Tensor& image, const IntensityParameters& parameters, b
     if (sigma[0] > 0) gaussian_blur(image, channel, at::ArrayRef<double>(sigma).slice(0, axes));
   });
   if (parameters.noise_after_blur) noise();
-  // Brightness and contrast are one pass, unless a shift comes between them.
-  const auto both = [&](int64_t channel) {
-    return !parameters.contrast.empty() && parameters.contrast[static_cast<size_t>(channel)] != 0 &&
-           parameters.additive_brightness.empty();
-  };
-  for_each_channel(parameters.brightness, [&](int64_t channel, double factor) {
-    if (!both(channel)) brightness(image, channel, factor);
-  });
+  for_each_channel(parameters.brightness, [&](int64_t channel, double factor) { brightness(image, channel, factor); });
   for_each_channel(parameters.additive_brightness, [&](int64_t channel, double shift) {
     if (shift != 0) additive_brightness(image, channel, shift);
   });
   for_each_channel(parameters.contrast, [&](int64_t channel, double factor) {
-    const bool bright = both(channel) && !parameters.brightness.empty();
-    if (factor != 0) {
-      contrast(image, channel, factor, parameters.contrast_clamped,
-               bright ? parameters.brightness[static_cast<size_t>(channel)] : 1);
-    }
+    if (factor != 0) contrast(image, channel, factor, parameters.contrast_clamped);
   });
   for_each_channel(parameters.low_resolution, [&](int64_t channel, double scale) {
     if (scale > 0) low_resolution(image, channel, scale, dummy2d, flip);

@@ -103,10 +103,9 @@ void brightness(at::Tensor& image, int64_t channel, double factor) { image[chann
 
 void additive_brightness(at::Tensor& image, int64_t channel, double shift) { image[channel].add_(shift); }
 
-void contrast(at::Tensor& image, int64_t channel, double factor, bool clamp, double brightness) {
-  on_volume(image, channel, [&](const at::Tensor& values) {
-    contrast_channel(values, static_cast<float>(brightness), static_cast<float>(factor), clamp);
-  });
+void contrast(at::Tensor& image, int64_t channel, double factor, bool clamp) {
+  on_volume(image, channel,
+            [&](const at::Tensor& values) { contrast_channel(values, static_cast<float>(factor), clamp); });
 }
 
 void low_resolution(at::Tensor& image, int64_t channel, double scale, bool keep_axis_0, const Flip& flip) {

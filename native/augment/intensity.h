@@ -36,8 +36,8 @@ void brightness(at::Tensor& image, int64_t channel, double factor);
 /// Shifts one channel.
 void additive_brightness(at::Tensor& image, int64_t channel, double shift);
 
-/// Multiplies one channel by `brightness` and scales it about its mean. clamp: to its range in between.
-void contrast(at::Tensor& image, int64_t channel, double factor, bool clamp, double brightness = 1);
+/// Scales one channel about its mean. clamp: to its range before.
+void contrast(at::Tensor& image, int64_t channel, double factor, bool clamp);
 
 /// Samples one channel down to the nearest voxels and linearly up again. keep_axis_0: axis 0 keeps its extent.
 void low_resolution(at::Tensor& image, int64_t channel, double scale, bool keep_axis_0, const Flip& flip = {});

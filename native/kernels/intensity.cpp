@@ -259,9 +259,9 @@ void blur_channel(const at::Tensor& values, const std::array<std::vector<float>,
   if (!from.is_same(values)) values.copy_(from);
 }
 
-void contrast_channel(const at::Tensor& values, float brightness, float factor, bool clamp) {
+void contrast_channel(const at::Tensor& values, float factor, bool clamp) {
   check_channel(values);
-  const Contrast contrast{brightness, factor, clamp};
+  const Contrast contrast{factor, clamp};
   if (!values.is_cpu()) {
     const at::Tensor statistics = statistics_on_device(values);
     return launch(values.device(), values.numel(),

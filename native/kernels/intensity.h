@@ -86,17 +86,15 @@ struct ChannelFinish {
   }
 };
 
-/// Brightness, then contrast about the mean, from the statistics before either.
+/// Scales about the mean.
 struct Contrast {
-  float brightness, factor;
+  float factor;
   bool clamp;
 
   VOXGRAD_HOST_DEVICE float operator()(float value, const ChannelStatistics& s) const {
-    const float mean = brightness * s.mean, one = brightness * s.low, other = brightness * s.high;
-    const float low = one < other ? one : other, high = one < other ? other : one;
-    const float result = (brightness * value - mean) * factor + mean;
-    const float raised = result < low ? low : result;
-    return !clamp ? result : raised > high ? high : raised;
+    const float result = (value - s.mean) * factor + s.mean;
+    const float raised = result < s.low ? s.low : result;
+    return !clamp ? result : raised > s.high ? s.high : raised;
   }
 };
 

@@ -34,8 +34,7 @@ void add_normal_field(const at::Tensor& values, double standard_deviation, const
 
 /// weights: for each axis the middle and those to one side; an empty list leaves the axis alone.
 void blur_channel(const at::Tensor& values, const std::array<std::vector<float>, 3>& weights);
-/// Multiplies by `brightness`, then scales about the mean.
-void contrast_channel(const at::Tensor& values, float brightness, float factor, bool clamp);
+void contrast_channel(const at::Tensor& values, float factor, bool clamp);
 /// coarse: extents of the coarse grid, which lies on the channel as it was before mirroring.
 void low_resolution_channel(const at::Tensor& values, const std::array<int64_t, 3>& coarse,
                             const std::array<bool, 3>& flip);
