@@ -54,7 +54,8 @@ at::ScalarType open_precision(const std::string& precision, at::Device device) {
 void prepare_thread(int64_t threads, bool deterministic) {
   if (threads < 1) throw Failure("ERR_CONFIG", "threads: expected at least 1, found " + std::to_string(threads));
   at::set_num_threads(static_cast<int>(threads));
-  // Average pooling's gradient is announced as not deterministic, but is where windows do not overlap, as in the networks.
+  // Average pooling's gradient is announced as not deterministic, but is where windows do not overlap, as in the
+  // networks.
   at::globalContext().setDeterministicAlgorithms(deterministic, /*warn_only=*/true);
   at::globalContext().setBenchmarkCuDNN(!deterministic);  // all batches have one shape: one search pays for the run
   at::parallel_for(0, threads, 1, [](int64_t, int64_t) { at::globalContext().setFlushDenormal(true); });

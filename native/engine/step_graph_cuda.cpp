@@ -1,11 +1,11 @@
 // CUDA graphs for engine/step_graph.h. Compiled into a library of its own (scripts/build-cuda.mjs), because it needs
 // libtorch's CUDA half, which the addon does without.
-#include "engine/step_graph.h"
-
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
+
+#include "engine/step_graph.h"
 
 namespace voxgrad {
 
