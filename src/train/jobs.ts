@@ -67,7 +67,7 @@ export function train(input: TrainInput, { restart, ...jobOptions }: JobOptions 
       const isPrepared = await ensurePrepared(options, context)
       if (!isPrepared) return stoppedBeforeStart(context)
       const setup = await readSetup(options)
-      await checkPretrained(setup)
+      await checkStart(setup)
       await writeModelFiles(setup, folder.modelFolder)
       const record = newRecord(setup)
       await folder.writeRecord(record)
@@ -110,12 +110,15 @@ function refusePretrained({ pretrained, continue: isContinued }: TrainOptions): 
   }
 }
 
-/** Weights that do not fit are refused before there is a run folder. Throws VoxgradError ERR_CHECKPOINT, ERR_FORMAT. */
-async function checkPretrained({ options, trainerConfig }: RunSetup): Promise<void> {
-  if (options.pretrained === undefined) return
+/**
+ * A device that is not there, and weights that do not fit, are refused before there is a run folder.
+ * Throws VoxgradError ERR_DEVICE, ERR_CHECKPOINT, ERR_FORMAT.
+ */
+async function checkStart({ options, trainerConfig }: RunSetup): Promise<void> {
+  if (options.pretrained === undefined && options.device === 'cpu') return
   const trainer = await native().createTrainer(trainerConfig)
   try {
-    await trainer.loadPretrained({ path: options.pretrained })
+    if (options.pretrained !== undefined) await trainer.loadPretrained({ path: options.pretrained })
   } finally {
     await trainer.dispose()
   }

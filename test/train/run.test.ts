@@ -320,3 +320,11 @@ describe('prediction', () => {
     })
   })
 })
+
+test('a device that is not there is refused, and nothing is left behind', async () => {
+  const folder = path.join(dataset.root, 'no-device')
+  await expect(train(smallRun(dataset, { device: 'cuda:99', run: folder })).finished).rejects.toMatchObject({
+    code: 'ERR_DEVICE',
+  })
+  expect(existsSync(folder)).toBe(false)
+})
