@@ -92,6 +92,6 @@ function defaultJobs(): number {
 }
 
 /** What the process may still take: the system's or the container's limit, whichever is smaller. */
-function freeMemory(): number {
+export function freeMemory(): number {
   return process.availableMemory?.() ?? freemem()
 }

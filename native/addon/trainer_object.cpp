@@ -99,13 +99,24 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
   Napi::Value load_cases(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
       const Napi::Object job = info[0].As<Napi::Object>();
-      return run(info,
-                 [folder = field(job, "folder").ToString().Utf8Value(), training = to_strings(field(job, "training")),
-                  validation = to_strings(field(job, "validation")), labels = to_integers(field(job, "labels")),
-                  previous_stage = to_previous_stage(job)](Trainer& trainer) {
-                   trainer.load_cases(folder, training, validation, labels, previous_stage);
-                   return [](Napi::Env env) { return env.Undefined(); };
-                 });
+      CaseSource source{field(job, "folder").ToString().Utf8Value(), to_strings(field(job, "training")),
+                        to_strings(field(job, "validation")), to_integers(field(job, "labels")),
+                        to_previous_stage(job)};
+      if (const Napi::Value place = job.Get("place"); !place.IsUndefined()) source.place = place.ToString().Utf8Value();
+      if (const Napi::Value half = job.Get("half"); !half.IsUndefined()) source.half = half.ToBoolean();
+      if (const Napi::Value free = job.Get("freeHostMemory"); !free.IsUndefined())
+        source.free_on_host = free.ToNumber().Int64Value();
+      return run(info, [source](Trainer& trainer) {
+        const CaseStorage storage = trainer.load_cases(source);
+        return [storage](Napi::Env env) -> Napi::Value {
+          constexpr const char* places[] = {"device", "host", "disk"};
+          Napi::Object result = Napi::Object::New(env);
+          result.Set("place", places[static_cast<int>(storage.place)]);
+          result.Set("bytes", static_cast<double>(storage.bytes));
+          result.Set("free", static_cast<double>(storage.free));
+          return result;
+        };
+      });
     });
   }
 

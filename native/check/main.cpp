@@ -5,6 +5,7 @@
 // Exit code 0 if every check holds, 74 if a file cannot be written. On the pretend accelerator it also counts what a
 // step reads back: nothing.
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -184,6 +185,113 @@ void check_determinism(const std::string& device, int64_t steps) {
   expect(difference == 0, "a deterministic run gives the same weights again", c10::str("difference ", difference));
 }
 
+/// Of the regions of the first training steps: their images and labels, no larger than the boxes that samples are cut
+/// from.
+int64_t bytes_of_regions(const TrainerConfig& config, const CaseSource& source, at::Device device, uint64_t steps) {
+  const BatchMaker maker(config, at::MemoryFormat::Contiguous);
+  const CaseRules rules{1, source.labels, false, {}, 0};
+  const CaseStore store({source.folder, rules, Place::kHost, source.half}, source.training, device);
+  size_t bytes = 0;
+  for (uint64_t step = 0; step < steps; ++step) {
+    for (int64_t sample = 0; sample < config.batchSize; ++sample) {
+      const Region region = maker.region(store, maker.address(step, sample, true), true);
+      for (size_t axis = 0; axis < 3; ++axis)
+        TORCH_CHECK(region.segmentation.size(static_cast<int64_t>(axis)) <= config.initialPatchSize[axis]);
+      bytes += region.image.nbytes() + region.segmentation.nbytes();
+    }
+  }
+  return static_cast<int64_t>(bytes);
+}
+
+/// How often each case is drawn for a training sample, wherever the cases are kept.
+void check_uniformity(const TrainerConfig& config, const std::string& folder, std::vector<Case> cases,
+                      at::Device device) {
+  std::vector<std::string> ids;
+  for (Case& one : cases) {  // told apart by their intensity
+    one.image = at::full_like(one.image, static_cast<double>(ids.size()));
+    ids.push_back(one.id);
+  }
+  check::write_cases(folder, cases, config.patchSize);
+  const BatchMaker maker(config, at::MemoryFormat::Contiguous);
+  constexpr uint64_t steps = 600;
+  const double samples = static_cast<double>(steps) * static_cast<double>(config.batchSize),
+               share = 1 / static_cast<double>(ids.size());
+  double furthest = 0;
+  std::vector<int64_t> first;
+  for (const Place place : {Place::kDevice, Place::kHost, Place::kDisk}) {
+    const CaseStore store({folder, {1, {0, 1, 2}, false, {}, 0}, place, false}, ids, device);
+    std::vector<int64_t> counts(ids.size());
+    for (uint64_t step = 0; step < steps; ++step) {
+      for (int64_t sample = 0; sample < config.batchSize; ++sample) {
+        const Region region = maker.region(store, maker.address(step, sample, true), true);
+        ++counts[static_cast<size_t>(region.image.flatten()[0].item<float>())];
+      }
+    }
+    for (const int64_t count : counts)
+      furthest = std::max(furthest, std::abs(static_cast<double>(count) - samples * share));
+    if (first.empty()) first = counts;
+    if (counts != first) furthest = samples;
+  }
+  furthest /= std::sqrt(samples * share * (1 - share));
+  expect(furthest < 4, "every case is drawn as often as any other, from all places the same",
+         c10::str("at most ", furthest, " standard deviations off"));
+}
+
+/// The same training wherever the cases are kept, and what goes to the device for it.
+void check_places(const std::string& device) {
+  const std::vector<int64_t> patch = {16, 24, 16};
+  const auto config = check::synthetic_config(device, patch, {8, 16, 32});
+  const at::Device opened = open_device(device);
+  const auto made = check::synthetic_cases(6, {37, 50, 29}, 7, at::kCPU);
+  const auto folder = std::filesystem::temp_directory_path() / ("voxgrad_places_" + std::to_string(getpid()));
+  std::filesystem::create_directory(folder);
+  check::write_cases(folder, made, patch);
+  CaseSource source{
+      .folder = folder, .training = {}, .validation = {"4", "5"}, .labels = {0, 1, 2}, .previous_stage = {}};
+  for (int index = 0; index < 4; ++index) source.training.push_back(std::to_string(index));
+  constexpr size_t steps = 12;
+  const std::vector<double> rates(steps, 0.01);
+  std::vector<at::Tensor> first[2];
+  std::vector<float> losses[2];
+  for (const bool half : {false, true}) {
+    for (const char* place : {"device", "host", "disk"}) {
+      const std::string kept = c10::str("cases on ", place, half ? " as float16" : "");
+      source.place = place;
+      source.half = half;
+      Trainer trainer(config);
+      trainer.load_cases(source);
+      check::reset_device_counts();
+      const TrainingChunk chunk = trainer.run_training(rates);
+      const check::DeviceCounts counts = check::device_counts();
+      const ValidationChunk validation = trainer.run_validation(4);
+      std::vector<at::Tensor> found = weights(trainer);
+      found.push_back(at::tensor(validation.loss));
+      if (first[half].empty()) first[half] = found, losses[half] = chunk.loss;
+      const double difference = largest_difference(first[half], found);
+      expect(difference <= (opened.is_cuda() ? 1e-3 : 0.0), kept + ": weights and validation as on the device",
+             c10::str("difference ", difference));
+      if (opened.type() != c10::DeviceType::PrivateUse1) continue;
+      if (source.place == "device") {
+        const auto bytes = static_cast<double>(counts.bytes_written) / steps;
+        expect(bytes <= 1024, kept + ": bytes to the device a training step", c10::str(bytes));
+      } else {
+        // The rates of the chunk besides, and the few numbers of augmentations.
+        const int64_t regions = bytes_of_regions(config, source, opened, steps);
+        const int64_t others = counts.bytes_written - regions;
+        expect(regions > 0 && others >= 0 && others <= 1024 * static_cast<int64_t>(steps),
+               kept + ": bytes to the device besides the regions of " + std::to_string(steps) + " steps",
+               c10::str(others, " (", regions, ")"));
+      }
+    }
+  }
+  check_uniformity(config, folder, made, opened);
+  std::filesystem::remove_all(folder);
+  double largest = 0;
+  for (size_t i = 0; i < steps; ++i) largest = std::max<double>(largest, std::abs(losses[0][i] - losses[1][i]));
+  expect(largest > 0 && largest < 5e-3, "losses of float16 and float32 images",
+         c10::str("largest difference ", largest));
+}
+
 void check_ops(const std::string& device) {
   double worst = 0;
   const auto compared = check::compare_ops(open_device(device));
@@ -261,6 +369,7 @@ int main(int argc, char** argv) {
     if (device == "pretend") check::register_pretend_device();
     check_training(device, steps);
     if (device == "pretend") check_host_reads();
+    check_places(device);
     if (device != "cpu") check_graph(device, std::min<int64_t>(steps, 20));
     check_determinism(device, std::min<int64_t>(steps, 20));
     if (device != "cpu") check_ops(device);

@@ -86,7 +86,10 @@ at::Tensor empty_strided(c10::IntArrayRef sizes, c10::IntArrayRef strides, std::
 
 at::Tensor copy_from(const at::Tensor& source, const at::Tensor& target, bool) {
   if (!inside_fallback) {
-    if (source.is_cpu() && !target.is_cpu()) ++counts.host_writes;
+    if (source.is_cpu() && !target.is_cpu()) {
+      ++counts.host_writes;
+      counts.bytes_written += static_cast<int64_t>(source.nbytes());
+    }
     if (!source.is_cpu() && target.is_cpu()) ++counts.host_reads;
     if (!source.is_cpu() && !target.is_cpu()) ++counts.dispatches;
   }

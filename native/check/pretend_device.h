@@ -11,6 +11,7 @@ namespace voxgrad::check {
 struct DeviceCounts {
   int64_t host_reads = 0;        // copies from the device to the host, .item() included
   int64_t host_writes = 0;       // copies from the host to the device
+  int64_t bytes_written = 0;     // by them
   int64_t replays = 0;           // of graphs
   int64_t copies_in_graphs = 0;  // host reads and writes within them, which a real graph could not make
   int64_t dispatches = 0;        // operators run on the device, views left out

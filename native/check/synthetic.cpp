@@ -1,6 +1,9 @@
 // Synthetic cases and configuration.
 #include "check/synthetic.h"
 
+#include "io/blosc2_array.h"
+#include "io/files.h"
+#include "io/pickle.h"
 #include "kernels/draw.h"
 
 namespace voxgrad::check {
@@ -38,6 +41,29 @@ std::vector<Case> synthetic_cases(int64_t count, std::array<int64_t, 3> shape, u
     cases.push_back(std::move(made));
   }
   return cases;
+}
+
+void write_cases(const std::string& folder, const std::vector<Case>& cases, const std::vector<int64_t>& patch_size) {
+  for (const Case& one : cases) {
+    const std::string base = folder + "/" + one.id;
+    const auto write = [&](const std::string& stem, const at::Tensor& array) {
+      io::write_blosc2(stem + ".b2nd", array,
+                       io::blosc2_layout(array.sizes().vec(), patch_size, static_cast<int64_t>(array.element_size())));
+    };
+    write(base, one.image);
+    write(base + "_seg", one.segmentation.unsqueeze(0));
+    io::Dict locations;
+    for (const Voxels& voxels : one.foreground) {
+      at::Tensor rows = at::zeros({static_cast<int64_t>(voxels.size()), 4}, at::kLong);
+      int64_t* row = rows.data_ptr<int64_t>();
+      for (const auto& voxel : voxels) {
+        std::copy(voxel.begin(), voxel.end(), row + 1);
+        row += 4;
+      }
+      locations.items.emplace_back(static_cast<int>(locations.items.size()) + 1, io::NumpyArray{rows});
+    }
+    io::write_atomically(base + ".pkl", io::write_pickle(io::Dict{{{"class_locations", locations}}}));
+  }
 }
 
 TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> patch_size,

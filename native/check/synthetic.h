@@ -10,6 +10,9 @@ namespace voxgrad::check {
 /// `count` cases of two touching bright ellipsoids (labels 1 and 2) in noise, `shape` voxels each.
 std::vector<Case> synthetic_cases(int64_t count, std::array<int64_t, 3> shape, uint64_t seed, at::Device device);
 
+/// Writes cases into a folder as preprocessing does, with chunks that suit patches of this size.
+void write_cases(const std::string& folder, const std::vector<Case>& cases, const std::vector<int64_t>& patch_size);
+
 /// nnU-Net's defaults with the features of the `tiny` preset on a patch that can be halved twice.
 TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> patch_size,
                                std::vector<int64_t> features);

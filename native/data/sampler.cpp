@@ -58,8 +58,8 @@ std::pair<at::Tensor, at::Tensor> crop(const Case& source, const Extents& start,
   return {cut(source.image, start, extent, 0), cut(source.segmentation, start, extent, -1)};
 }
 
-at::Tensor crop_previous(const Case& source, const Extents& start, const Extents& extent) {
-  return source.previous.defined() ? cut(source.previous, start, extent, -1) : at::Tensor();
+at::Tensor crop_previous(const Region& region) {
+  return region.previous.defined() ? cut(region.previous, region.start, region.extent, -1) : at::Tensor();
 }
 
 }  // namespace voxgrad

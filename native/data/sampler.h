@@ -2,15 +2,12 @@
 // Source: nnunetv2/training/dataloading/data_loader.py (get_bbox, determine_shapes, _oversample_last_XX_percent,
 // _probabilistic_oversampling).
 #pragma once
-#include <array>
 #include <vector>
 
 #include "data/case_store.h"
 #include "kernels/draw.h"
 
 namespace voxgrad {
-
-using Extents = std::array<int64_t, 3>;  // (z, y, x); a 2D patch has extent 1 on axis 0
 
 /// Position rule: the last third of a batch is forced to show foreground. Sample j is forced iff
 /// j >= round(batch_size * (1 - share)), half to even: none of 1, one of 2 to 4, two of 5 to 7, ...
@@ -32,7 +29,7 @@ Extents draw_box_start(const Case& source, const Extents& load, const Extents& p
 /// (C, D, H, W) and (D, H, W) on the case's device.
 std::pair<at::Tensor, at::Tensor> crop(const Case& source, const Extents& start, const Extents& extent);
 
-/// The same box of the previous stage's segmentation, padded with -1; undefined if the case has none.
-at::Tensor crop_previous(const Case& source, const Extents& start, const Extents& extent);
+/// The region's box of the previous stage's segmentation, padded with -1; undefined if the case has none.
+at::Tensor crop_previous(const Region& region);
 
 }  // namespace voxgrad

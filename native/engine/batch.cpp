@@ -31,24 +31,33 @@ BatchMaker::BatchMaker(const TrainerConfig& config, at::MemoryFormat layout)
       patch_(to_extents(config.patchSize)),
       initial_patch_(to_extents(config.initialPatchSize)) {}
 
-BatchMaker::Drawn BatchMaker::draw(const std::vector<Case>& cases, const Address& address, bool training) const {
-  Draw case_draw(address, training ? Purpose::kTrainingCase : Purpose::kValidationCase);
-  Draw patch_draw(address, training ? Purpose::kTrainingPatch : Purpose::kValidationPatch);
-  const Case& source = cases[static_cast<size_t>(case_draw.below(static_cast<int64_t>(cases.size())))];
-  const bool forced = draw_foreground_forced(address.sample, config_.batchSize, config_.oversampleForeground,
-                                             config_.foregroundByProbability, patch_draw);
-  if (!training) return {source, {draw_box_start(source, patch_, patch_, forced, patch_draw), patch_}, {}};
-  Box box{draw_box_start(source, initial_patch_, patch_, forced, patch_draw), initial_patch_};
-  const auto spatial = augment::draw_spatial(config_.augmentation, config_.network.dimensions, address);
-  if (spatial.identity) {  // the middle of the initial patch is all that is needed
-    for (size_t axis = 0; axis < 3; ++axis) box.start[axis] += initial_patch_[axis] / 2 - patch_[axis] / 2;
-    box.extent = patch_;
-  }
-  return {source, box, spatial};
+augment::SpatialParameters BatchMaker::draw_spatial(const Address& address) const {
+  return augment::draw_spatial(config_.augmentation, config_.network.dimensions, address);
 }
 
-Batch BatchMaker::empty_batch(const std::vector<Case>& cases) const {
-  const auto options = cases.front().image.options();
+Region BatchMaker::region(const CaseStore& cases, const Address& address, bool training) const {
+  Draw case_draw(address, training ? Purpose::kTrainingCase : Purpose::kValidationCase);
+  Draw patch_draw(address, training ? Purpose::kTrainingPatch : Purpose::kValidationPatch);
+  const auto source = cases.at(static_cast<size_t>(case_draw.below(static_cast<int64_t>(cases.size()))));
+  const bool forced = draw_foreground_forced(address.sample, config_.batchSize, config_.oversampleForeground,
+                                             config_.foregroundByProbability, patch_draw);
+  const Extents& load = training ? initial_patch_ : patch_;
+  Extents start = draw_box_start(*source, load, patch_, forced, patch_draw);
+  if (training && !draw_spatial(address).identity) return cases.region(*source, start, load);
+  // The middle of the initial patch is all that is needed.
+  for (size_t axis = 0; axis < 3; ++axis) start[axis] += load[axis] / 2 - patch_[axis] / 2;
+  return cases.region(*source, start, patch_);
+}
+
+std::vector<Region> BatchMaker::regions(const CaseStore& cases, uint64_t step, bool training) const {
+  std::vector<Region> result;
+  for (int64_t sample = 0; sample < config_.batchSize; ++sample)
+    result.push_back(cases.to_device(region(cases, address(step, sample, training), training)));
+  return result;
+}
+
+Batch BatchMaker::empty_batch(at::Device device) const {
+  const auto options = at::TensorOptions().device(device);
   std::vector<int64_t> shape{config_.batchSize};
   shape.insert(shape.end(), config_.patchSize.begin(), config_.patchSize.end());
   const at::Tensor labels = at::empty(shape, options.dtype(at::kShort));
@@ -56,42 +65,41 @@ Batch BatchMaker::empty_batch(const std::vector<Case>& cases) const {
   return {at::empty(shape, options.dtype(at::kFloat), layout_), labels, {}, {}};
 }
 
-Batch BatchMaker::training_batch(const std::vector<Case>& cases, uint64_t step) const {
+Batch BatchMaker::training_batch(const std::vector<Region>& regions, uint64_t step) const {
   const auto& augmentation = config_.augmentation;
   const bool mirrors_first = augment::can_mirror_first(augmentation), background = !augment::masks_any(augmentation);
-  Batch batch = empty_batch(cases);
+  Batch batch = empty_batch(regions.front().image.device());
   for (int64_t index = 0; index < config_.batchSize; ++index) {
-    const Address address{training_seed_, step, static_cast<uint32_t>(index)};
+    const Address address = this->address(step, index, true);
     batch.samples.push_back(address);
-    const Drawn drawn = draw(cases, address, true);
+    const Region& region = regions[static_cast<size_t>(index)];
+    const auto spatial = draw_spatial(address);
     const augment::Sample place = place_of(batch, index);
     augment::Mirrored mirrored{mirrors_first, {}};
     if (mirrors_first) {
       mirrored.flip = augment::draw_flip(augmentation, config_.network.dimensions, address);
-      gather_into(drawn, mirrored.flip, place, background);
+      gather_into(region, spatial, mirrored.flip, place, background);
       augment::augment(place, augmentation, address, mirrored);
     } else {
       augment::Sample sample{at::empty(place.image.sizes(), place.image.options()), place.segmentation};
-      gather_into(drawn, {}, sample, background);
+      gather_into(region, spatial, {}, sample, background);
       sample = augment::augment(std::move(sample), augmentation, address);
       place.image.copy_(sample.image);
       if (!sample.segmentation.is_same(place.segmentation)) place.segmentation.copy_(sample.segmentation);
     }
-    if (config_.previousStageLabels > 0) put_previous(batch, index, previous_of(drawn, address, mirrored));
+    if (config_.previousStageLabels > 0) put_previous(batch, index, previous_of(region, spatial, address, mirrored));
   }
   return batch;
 }
 
-Batch BatchMaker::validation_batch(const std::vector<Case>& cases, uint64_t step) const {
-  Batch batch = empty_batch(cases);
+Batch BatchMaker::validation_batch(const std::vector<Region>& regions, uint64_t step) const {
+  Batch batch = empty_batch(regions.front().image.device());
   for (int64_t index = 0; index < config_.batchSize; ++index) {
-    const Address address{seed_, step, static_cast<uint32_t>(index)};
-    batch.samples.push_back(address);
-    const Drawn drawn = draw(cases, address, false);
-    const augment::Sample place = place_of(batch, index);
-    gather_into(drawn, {}, place, true);
+    batch.samples.push_back(address(step, index, false));
+    const Region& region = regions[static_cast<size_t>(index)];
+    gather_into(region, {}, {}, place_of(batch, index), true);
     if (config_.previousStageLabels > 0) {
-      const at::Tensor previous = crop_previous(drawn.source, drawn.box.start, drawn.box.extent);
+      const at::Tensor previous = crop_previous(region);
       put_previous(batch, index, config_.network.dimensions == 2 ? previous.squeeze(0) : previous);
     }
   }
@@ -103,13 +111,12 @@ augment::Sample BatchMaker::place_of(const Batch& batch, int64_t index) const {
   return {batch.image[index].narrow(0, 0, channels), batch.labels[index]};
 }
 
-void BatchMaker::gather_into(const Drawn& drawn, const augment::Flip& flip, const augment::Sample& place,
-                             bool background) const {
-  const auto& spatial = drawn.spatial;
+void BatchMaker::gather_into(const Region& region, const augment::SpatialParameters& spatial, const augment::Flip& flip,
+                             const augment::Sample& place, bool background) const {
   GatherGeometry geometry{};
   for (size_t axis = 0; axis < 3; ++axis) {
-    geometry.start[axis] = drawn.box.start[axis];
-    geometry.box[axis] = drawn.box.extent[axis];
+    geometry.start[axis] = region.start[axis];
+    geometry.box[axis] = region.extent[axis];
     geometry.flip[axis] = flip[axis];
   }
   for (size_t i = 0; i < 9; ++i) geometry.matrix[i] = static_cast<float>(spatial.matrix[i]);
@@ -118,15 +125,15 @@ void BatchMaker::gather_into(const Drawn& drawn, const augment::Flip& flip, cons
   geometry.nearest_labels = spatial.nearest_labels;
   geometry.background = background;
   const bool flat = config_.network.dimensions == 2;
-  gather(drawn.source.image, drawn.source.segmentation, geometry, flat ? place.image.unsqueeze(1) : place.image,
+  gather(region.image, region.segmentation, geometry, flat ? place.image.unsqueeze(1) : place.image,
          flat ? place.segmentation.unsqueeze(0) : place.segmentation);
 }
 
-at::Tensor BatchMaker::previous_of(const Drawn& drawn, const Address& address,
-                                   const augment::Mirrored& mirrored) const {
-  at::Tensor previous = crop_previous(drawn.source, drawn.box.start, drawn.box.extent);
+at::Tensor BatchMaker::previous_of(const Region& region, const augment::SpatialParameters& spatial,
+                                   const Address& address, const augment::Mirrored& mirrored) const {
+  at::Tensor previous = crop_previous(region);
   if (config_.network.dimensions == 2) previous = previous.squeeze(0);
-  if (!drawn.spatial.identity) previous = augment::apply_spatial(previous, drawn.spatial, config_.patchSize);
+  if (!spatial.identity) previous = augment::apply_spatial(previous, spatial, config_.patchSize);
   if (config_.augmentation.enabled) {
     if (!mirrored.done) previous = augment::exchange_axes(previous, config_.augmentation, address);
     previous = previous.flip(augment::draw_mirror_axes(config_.augmentation, address));

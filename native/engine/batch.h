@@ -1,4 +1,4 @@
-// Makes the batches of training and validation from the cases in memory: sample, gather, augment.
+// Makes the batches of training and validation from regions of the cases: sample, gather, augment.
 #pragma once
 #include <vector>
 
@@ -23,31 +23,34 @@ class BatchMaker {
   /// Gives the training batches other draws than before (see redrawn_seed); 0: those of the run's own seed.
   void set_redraws(uint64_t redraws) { training_seed_ = redrawn_seed(seed_, redraws); }
 
-  /// Batch number `step` of a run: nnU-Net's sampling and its augmentation. The same seed, redraws and step give the
-  /// same batch.
-  Batch training_batch(const std::vector<Case>& cases, uint64_t step) const;
-  /// A batch of patches as they are, drawn with the same rules; `step` addresses it among the validation batches.
-  Batch validation_batch(const std::vector<Case>& cases, uint64_t step) const;
+  int64_t batch_size() const { return config_.batchSize; }
+  /// What sample `sample` of batch number `step` is drawn from.
+  Address address(uint64_t step, int64_t sample, bool training) const {
+    return {training ? training_seed_ : seed_, step, static_cast<uint32_t>(sample)};
+  }
+  /// What a sample is cut from, by nnU-Net's sampling; not yet on the device where cases lie elsewhere. Several threads
+  /// may call it.
+  Region region(const CaseStore& cases, const Address& address, bool training) const;
+  /// Those of all samples of a batch, on the device.
+  std::vector<Region> regions(const CaseStore& cases, uint64_t step, bool training) const;
+
+  /// Batch number `step` of a run, with nnU-Net's augmentation, from its regions. The same seed, redraws and step give
+  /// the same batch.
+  Batch training_batch(const std::vector<Region>& regions, uint64_t step) const;
+  /// A batch of patches as they are; `step` addresses it among the validation batches.
+  Batch validation_batch(const std::vector<Region>& regions, uint64_t step) const;
 
  private:
-  /// What a sample is made of: a box of a case, which may reach beyond it, and the spatial transform.
-  struct Box {
-    Extents start, extent;
-  };
-  struct Drawn {
-    const Case& source;
-    Box box;
-    augment::SpatialParameters spatial;
-  };
-  Drawn draw(const std::vector<Case>& cases, const Address& address, bool training) const;
-
-  Batch empty_batch(const std::vector<Case>& cases) const;
+  augment::SpatialParameters draw_spatial(const Address& address) const;
+  Batch empty_batch(at::Device device) const;
   /// Where a sample's image (without a previous stage's channels) and labels lie in the batch.
   augment::Sample place_of(const Batch& batch, int64_t index) const;
   /// background: label -1 becomes 0.
-  void gather_into(const Drawn& drawn, const augment::Flip& flip, const augment::Sample& place, bool background) const;
+  void gather_into(const Region& region, const augment::SpatialParameters& spatial, const augment::Flip& flip,
+                   const augment::Sample& place, bool background) const;
   /// A cascade's previous stage, after all that training does to it.
-  at::Tensor previous_of(const Drawn& drawn, const Address& address, const augment::Mirrored& mirrored) const;
+  at::Tensor previous_of(const Region& region, const augment::SpatialParameters& spatial, const Address& address,
+                         const augment::Mirrored& mirrored) const;
   /// Writes it as one-hot channels behind the image's own.
   void put_previous(const Batch& batch, int64_t index, const at::Tensor& previous) const;
 

@@ -4,6 +4,8 @@
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <utility>
+
 namespace voxgrad {
 
 namespace {
@@ -36,6 +38,7 @@ BatchesAhead::Made BatchesAhead::make_next() {
 }
 
 Batch BatchesAhead::next() {
+  if (fault_) std::rethrow_exception(std::exchange(fault_, nullptr));
   Made made = ahead_ ? std::move(*ahead_) : make_next();
   ahead_.reset();
   if (!stream_) return std::move(made.batch);
@@ -47,7 +50,13 @@ Batch BatchesAhead::next() {
 }
 
 void BatchesAhead::launched() {
-  if (stream_ && step_ < last_) ahead_ = make_next();
+  if (stream_ && step_ < last_) {
+    try {
+      ahead_ = make_next();
+    } catch (...) {
+      fault_ = std::current_exception();
+    }
+  }
   if (!device_.is_cuda()) return;
   running_.emplace_back(device_.type());
   running_.back().record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));

@@ -4,6 +4,7 @@
 #include <c10/core/Stream.h>
 
 #include <deque>
+#include <exception>
 #include <functional>
 #include <optional>
 
@@ -35,6 +36,7 @@ class BatchesAhead {
   std::function<Batch(uint64_t)> make_;
   std::optional<c10::Stream> stream_;
   std::optional<Made> ahead_;
+  std::exception_ptr fault_;  // of the batch ahead, thrown where that would have been given
   std::deque<c10::Event> running_;
 };
 

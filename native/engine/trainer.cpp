@@ -5,6 +5,7 @@
 
 #include "engine/batches_ahead.h"
 #include "engine/device.h"
+#include "engine/regions_ahead.h"
 #include "engine/stopwatch.h"
 #include "failure.h"
 
@@ -72,30 +73,41 @@ Trainer::Trainer(const TrainerConfig& config)
   }
 }
 
-void Trainer::load_cases(const std::string& folder, const std::vector<std::string>& training,
-                         const std::vector<std::string>& validation, const std::vector<int64_t>& labels,
-                         const std::string& previous_stage) {
+CaseStorage Trainer::load_cases(const CaseSource& source) {
+  const auto& [folder, training, validation, labels, previous_stage, place, half, free_on_host] = source;
   JobMark mark(*this, "other", static_cast<int64_t>(training.size() + validation.size()));
   const int64_t previous_labels = config_.previousStageLabels;
   if (previous_stage.empty() != (previous_labels == 0))
     throw Failure("ERR_CONFIG", "cases: expected a folder of the previous stage in a cascade, and none otherwise");
   const CaseRules rules{config_.network.inputChannels - previous_labels, labels, loss_.targets().has_ignore_label(),
                         previous_stage, previous_labels};
-  std::vector<Case> cases[2];
+  CaseFolder folders[2] = {{folder, rules, Place::kDisk, half}, {folder, rules, Place::kDisk, false}};
+  CaseStorage storage;
+  storage.bytes = bytes_in_memory(folders[0], training) + bytes_in_memory(folders[1], validation);
+  storage.place = choose_place(place, storage.bytes, device_, free_on_host);
+  const bool on_device = storage.place == Place::kDevice && !device_.is_cpu();
+  storage.free = on_device ? free_device_memory(device_) : free_on_host;
+  CaseStore stores[2];
+  constexpr size_t most_at_once = 1000;
+  const bool at_once = storage.place != Place::kDisk && training.size() + validation.size() <= most_at_once;
   int64_t done = 0;
-  for (const auto* ids : {&training, &validation}) {
-    for (const std::string& id : *ids) {
-      if (stop_requested_) return;
-      cases[ids == &validation].push_back(load_case(folder, id, rules, device_));
+  for (const bool second : {false, true}) {
+    folders[second].place = storage.place;
+    stores[second] = CaseStore(folders[second], second ? validation : training, device_);
+    for (size_t index = 0; at_once && index < stores[second].size(); ++index) {
+      if (stop_requested_) return storage;
+      stores[second].at(index);
       advance(++done, 0);
     }
   }
-  set_cases(std::move(cases[0]), std::move(cases[1]));
+  training_cases_ = std::move(stores[0]);
+  validation_cases_ = std::move(stores[1]);
+  return storage;
 }
 
 void Trainer::set_cases(std::vector<Case> training, std::vector<Case> validation) {
-  training_cases_ = std::move(training);
-  validation_cases_ = std::move(validation);
+  training_cases_ = CaseStore(std::move(training));
+  validation_cases_ = CaseStore(std::move(validation));
 }
 
 TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, int64_t most_skipped) {
@@ -112,14 +124,24 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
     const StepResult result = train_step(parts, {inputs[0], inputs[1], {}, inputs[2]}, inputs[3]);
     return {result.loss, result.gradient_norm, result.skipped};
   };
+  const uint64_t end = step_ + static_cast<uint64_t>(steps);
+  RegionsAhead regions(batches_, training_cases_, /*training=*/true, step_, end);
   BatchesAhead batches(
-      device_, step_, step_ + static_cast<uint64_t>(steps), [this](uint64_t step) { return training_batch(step); },
+      device_, step_, end,
+      [&](uint64_t step) { return held_batch_ ? *held_batch_ : training_batch(step, regions.next()); },
       /*overlap=*/!clock_.is_open());
   int64_t done = 0, skipped_in_a_row = 0;
   for (; done < steps && !stop_requested_ && skipped_in_a_row < most_skipped; ++done) {
     clock_.start();
     const Stopwatch step_time, data_time;
-    const Batch batch = batches.next();
+    Batch batch;
+    try {
+      batch = batches.next();
+    } catch (const Failure&) {
+      // What is done counts; a job that starts with this step says what is wrong with its cases.
+      if (done == 0) throw;
+      break;
+    }
     chunk.data_ms.push_back(data_time.ms());
     clock_.mark("data");
     const RepeatedWork::Tensors inputs = {batch.image, batch.labels, batch.dropout, rates[done]};
@@ -156,8 +178,11 @@ ValidationChunk Trainer::run_validation(int64_t steps) {
   const auto work = [this, parts = step_parts()](const RepeatedWork::Tensors& inputs) -> RepeatedWork::Tensors {
     return {validation_step(parts, {inputs[0], inputs[1], {}, {}}, counts_)};
   };
+  const uint64_t end = step_ + static_cast<uint64_t>(steps);
+  RegionsAhead regions(batches_, validation_cases_, /*training=*/false, step_, end);
   BatchesAhead batches(
-      device_, step_, step_ + static_cast<uint64_t>(steps), [this](uint64_t step) { return validation_batch(step); },
+      device_, step_, end,
+      [&](uint64_t step) { return held_batch_ ? *held_batch_ : batches_.validation_batch(regions.next(), step); },
       /*overlap=*/!clock_.is_open());
   int64_t done = 0;
   for (; done < steps && !stop_requested_; ++done) {
@@ -203,14 +228,13 @@ void Trainer::hold_batch(bool held) {
 }
 
 Batch Trainer::training_batch(uint64_t step) const {
-  if (held_batch_) return *held_batch_;
-  Batch batch = batches_.training_batch(training_cases_, step);
-  batch.dropout = network_.draw_dropout(batch.samples);
-  return batch;
+  return held_batch_ ? *held_batch_ : training_batch(step, batches_.regions(training_cases_, step, true));
 }
 
-Batch Trainer::validation_batch(uint64_t step) const {
-  return held_batch_ ? *held_batch_ : batches_.validation_batch(validation_cases_, step);
+Batch Trainer::training_batch(uint64_t step, const std::vector<Region>& regions) const {
+  Batch batch = batches_.training_batch(regions, step);
+  batch.dropout = network_.draw_dropout(batch.samples);
+  return batch;
 }
 
 std::optional<DeviceMemory> Trainer::device_memory() const {

@@ -36,6 +36,23 @@ struct DeviceMemory {
   int64_t allocated, peak;
 };
 
+/// The cases of a run in a preprocessed folder.
+struct CaseSource {
+  std::string folder;
+  std::vector<std::string> training, validation;
+  std::vector<int64_t> labels;  // all values of a segmentation besides -1, the ignore label included
+  std::string previous_stage;   // in a cascade the folder of the previous stage's segmentations, else empty
+  std::string place = "auto";   // see choose_place
+  bool half = false;            // training images as float16; those of validation are float32
+  int64_t free_on_host = std::numeric_limits<int64_t>::max();  // bytes
+};
+
+/// Where cases are kept, bytes that they take in memory there (on disk: would take), and bytes free there before.
+struct CaseStorage {
+  Place place = Place::kDevice;
+  int64_t bytes = 0, free = 0;
+};
+
 /// What a trainer is doing; may be read from any thread while a job runs.
 struct Snapshot {
   std::string job = "idle";
@@ -51,11 +68,9 @@ class Trainer {
   /// Throws Failure: ERR_CONFIG for numbers that do not fit together, ERR_DEVICE for a device that is not there.
   explicit Trainer(const TrainerConfig& config);
 
-  /// Replaces the cases. `labels`: all values that may occur in a segmentation besides -1, the ignore label included.
-  /// `previous_stage`: in a cascade the folder of the previous stage's segmentations, else empty.
-  void load_cases(const std::string& folder, const std::vector<std::string>& training,
-                  const std::vector<std::string>& validation, const std::vector<int64_t>& labels,
-                  const std::string& previous_stage);
+  /// Replaces the cases. Up to a thousand that do not stay on disk are read and checked here, so that faults are found
+  /// before training; more of them when they are first needed.
+  CaseStorage load_cases(const CaseSource& source);
   void set_cases(std::vector<Case> training, std::vector<Case> validation);
   /// As many steps as there are learning rates, unless stopped or `most_skipped` steps in a row are skipped. The CPU
   /// ends right after the last of them, an accelerator after the chunk.
@@ -84,12 +99,10 @@ class Trainer {
   void clear_stop() { stop_requested_ = false; }
 
   const Network& network() const { return network_; }
-  const std::vector<Case>& training_cases() const { return training_cases_; }
   /// What the steps of this trainer work on.
   StepParts step_parts() { return {network_, loss_, optimizer_, precision_, clock_}; }
-  /// The batch of a training step, and of a validation step.
+  /// The batch of a training step.
   Batch training_batch(uint64_t step) const;
-  Batch validation_batch(uint64_t step) const;
   /// Opened by a benchmark, it times the steps of the jobs that follow.
   StepClock& clock() { return clock_; }
   /// From now on every step uses the same batch, or with `held` false batches of its own again.
@@ -97,6 +110,7 @@ class Trainer {
   const TrainerConfig& config() const { return config_; }
 
  private:
+  Batch training_batch(uint64_t step, const std::vector<Region>& regions) const;
   /// Marks a job in the snapshot while it lives.
   class JobMark;
   void advance(int64_t done, float loss);
@@ -108,7 +122,7 @@ class Trainer {
   Optimizer optimizer_;
   BatchMaker batches_;
   Loss loss_;
-  std::vector<Case> training_cases_, validation_cases_;
+  CaseStore training_cases_, validation_cases_;
   uint64_t step_ = 0;
   StepClock clock_;
   std::optional<Batch> held_batch_;

@@ -3,11 +3,14 @@
 
 #include <ATen/ops/empty.h>
 #include <b2nd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <mutex>
+#include <string_view>
 
 #include "failure.h"
 #include "io/element_types.h"
@@ -30,6 +33,7 @@ constexpr size_t chunk_filters_at = 16;
 constexpr size_t chunk_header_length = 32;
 // A constant chunk of 6 MiB (nnU-Net's largest) takes 32 bytes: the highest honest ratio is about 200 000.
 constexpr uint64_t largest_ratio = 1 << 18;
+constexpr int32_t largest_table = 1 << 26;  // bytes; 8 million chunks
 
 struct FreeChunkStore {
   void operator()(blosc2_schunk* store) const { blosc2_schunk_free(store); }
@@ -53,7 +57,7 @@ void initialize_once() {
 }
 
 template <class Integer>
-Integer big_endian(const std::string& bytes, size_t at) {
+Integer big_endian(std::string_view bytes, size_t at) {
   Integer value = 0;
   for (size_t i = 0; i < sizeof(Integer); ++i) {
     value = static_cast<Integer>((static_cast<std::make_unsigned_t<Integer>>(value) << 8) | uint8_t(bytes[at + i]));
@@ -84,7 +88,7 @@ void check_chunk_header(const std::string& path, const uint8_t* chunk) {
   }
 }
 
-void check_frame_header(const std::string& path, const std::string& bytes) {
+void check_frame_header(const std::string& path, std::string_view bytes) {
   if (bytes.size() < shortest_header || std::memcmp(bytes.data() + 2, "b2frame", 8) != 0) {
     refuse(path, "it does not begin with a Blosc2 header");
   }
@@ -146,19 +150,135 @@ at::ScalarType check_array(const std::string& path, const b2nd_array_t& array, u
   return *type;
 }
 
-void check_chunks(const std::string& path, blosc2_schunk* store) {
-  for (int64_t i = 0; i < store->nchunks; ++i) {
-    uint8_t* chunk = nullptr;
-    bool owned = false;
-    const int length = blosc2_schunk_get_chunk(store, i, &chunk, &owned);
-    const std::unique_ptr<uint8_t, decltype(&std::free)> keep(owned ? chunk : nullptr, &std::free);
-    int32_t decoded = 0;
-    if (length < int(chunk_header_length) || blosc2_cbuffer_sizes(chunk, &decoded, nullptr, nullptr) < 0 ||
-        decoded != store->chunksize) {
-      refuse(path, "chunk " + std::to_string(i) + " is damaged");
-    }
-    check_chunk_header(path, chunk);
+[[noreturn]] void refuse_chunk(const std::string& path, int64_t index) {
+  refuse(path, "chunk " + std::to_string(index) + " is damaged");
+}
+
+void check_chunk(const std::string& path, blosc2_schunk* store, int64_t index) {
+  uint8_t* chunk = nullptr;
+  bool owned = false;
+  const int length = blosc2_schunk_get_chunk(store, index, &chunk, &owned);
+  const std::unique_ptr<uint8_t, decltype(&std::free)> keep(owned ? chunk : nullptr, &std::free);
+  int32_t decoded = 0;
+  if (length < int(chunk_header_length) || blosc2_cbuffer_sizes(chunk, &decoded, nullptr, nullptr) < 0 ||
+      decoded != store->chunksize) {
+    refuse_chunk(path, index);
   }
+  check_chunk_header(path, chunk);
+}
+
+/// Opens an array in memory, which must outlive it. Its chunks are still to be checked.
+std::pair<Array, at::ScalarType> open_array(const std::string& path, char* bytes, size_t size) {
+  check_frame_header(path, {bytes, size});
+  // The store looks into the bytes, which it neither changes nor frees.
+  ChunkStore store(blosc2_schunk_from_buffer(reinterpret_cast<uint8_t*>(bytes), static_cast<int64_t>(size), false));
+  if (!store) refuse(path, "its header or its table of chunks is damaged");
+  b2nd_array_t* opened = nullptr;
+  if (b2nd_from_schunk(store.get(), &opened) < 0 || opened == nullptr)
+    refuse(path, "its description of the shape is damaged");
+  store.release();
+  Array array(opened);
+  const at::ScalarType type = check_array(path, *array, size);
+  return {std::move(array), type};
+}
+
+/// A file of which only some chunks are read. In memory it has its whole length, but pages that nothing is read into
+/// take none. Not mapped, because a mapped file that gets shorter ends the process.
+class PartOfFile {
+ public:
+  explicit PartOfFile(const std::string& path) : file_(path) {
+    if (file_.size() < shortest_header) refuse(path, "it does not begin with a Blosc2 header");
+    void* memory =
+        mmap(nullptr, file_.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    bytes_ = static_cast<char*>(memory);
+    try {
+      read_all_but_chunks();
+    } catch (...) {
+      munmap(bytes_, file_.size());
+      throw;
+    }
+  }
+  ~PartOfFile() { munmap(bytes_, file_.size()); }
+  PartOfFile(const PartOfFile&) = delete;
+  PartOfFile& operator=(const PartOfFile&) = delete;
+
+  char* bytes() const { return bytes_; }
+  size_t size() const { return file_.size(); }
+
+  /// Reads a chunk, unless it is constant and stored nowhere.
+  void read_chunk(int64_t index) {
+    if (index >= static_cast<int64_t>(offsets_.size())) refuse_chunk(file_.path(), index);
+    if (offsets_[static_cast<size_t>(index)] < 0) return;
+    const auto begin = static_cast<uint64_t>(offsets_[static_cast<size_t>(index)]);
+    if (begin + chunk_header_length > compressed_bytes_) refuse_chunk(file_.path(), index);
+    read(header_length_ + begin, chunk_header_length);
+    int32_t length = 0;
+    if (blosc2_cbuffer_sizes(bytes_ + header_length_ + begin, nullptr, &length, nullptr) < 0 ||
+        length < int(chunk_header_length) || begin + uint64_t(length) > compressed_bytes_) {
+      refuse_chunk(file_.path(), index);
+    }
+    read(header_length_ + begin, static_cast<size_t>(length));
+  }
+
+ private:
+  void read(uint64_t at, size_t count) { file_.read(at, bytes_ + at, count); }
+
+  void read_all_but_chunks() {
+    read(0, shortest_header);
+    const std::string_view header(bytes_, shortest_header);
+    header_length_ = big_endian<uint32_t>(header, header_length_at);
+    compressed_bytes_ = big_endian<uint64_t>(header, compressed_bytes_at);
+    const bool fits = header_length_ <= size() && compressed_bytes_ <= size() - header_length_;
+    if (fits) {
+      read(0, header_length_);
+      read(header_length_ + compressed_bytes_, size() - header_length_ - compressed_bytes_);
+    }
+    check_frame_header(file_.path(), {bytes_, size()});
+    read_offsets();
+    // c-blosc2 looks at the header of the first chunk when it opens an array.
+    if (!offsets_.empty() && offsets_[0] >= 0 && uint64_t(offsets_[0]) + chunk_header_length <= compressed_bytes_)
+      read(header_length_ + uint64_t(offsets_[0]), chunk_header_length);
+  }
+
+  void read_offsets() {
+    const char* table = bytes_ + header_length_ + compressed_bytes_;
+    const auto length = static_cast<int32_t>(
+        std::min<uint64_t>(size() - header_length_ - compressed_bytes_, std::numeric_limits<int32_t>::max()));
+    int32_t decoded = 0;
+    if (length < int(chunk_header_length) || blosc2_cbuffer_sizes(table, &decoded, nullptr, nullptr) < 0 ||
+        decoded < 0 || decoded > largest_table) {
+      refuse(file_.path(), "its table of chunks is damaged");
+    }
+    offsets_.resize(static_cast<size_t>(decoded) / sizeof(int64_t));
+    const auto bytes = static_cast<int32_t>(offsets_.size() * sizeof(int64_t));
+    const std::unique_ptr<blosc2_context, decltype(&blosc2_free_ctx)> context(
+        blosc2_create_dctx(BLOSC2_DPARAMS_DEFAULTS), &blosc2_free_ctx);
+    if (!context || blosc2_decompress_ctx(context.get(), table, length, offsets_.data(), bytes) != bytes)
+      refuse(file_.path(), "its table of chunks is damaged");
+  }
+
+  /// Where chunks begin behind the header; negative for one that is stored nowhere.
+  std::vector<int64_t> offsets_;
+  InputFile file_;
+  char* bytes_ = nullptr;
+  uint64_t header_length_ = 0, compressed_bytes_ = 0;
+};
+
+/// Numbers of the chunks that the box [start, stop) touches.
+std::vector<int64_t> chunks_of_box(const b2nd_array_t& array, const std::vector<int64_t>& start,
+                                   const std::vector<int64_t>& stop) {
+  std::vector<int64_t> numbers{0};
+  for (size_t axis = 0; axis < start.size(); ++axis) {
+    const int64_t chunk = array.chunkshape[axis], chunks = (array.shape[axis] + chunk - 1) / chunk;
+    std::vector<int64_t> longer;
+    for (const int64_t number : numbers) {
+      for (int64_t at = start[axis] / chunk; at <= (stop[axis] - 1) / chunk; ++at)
+        longer.push_back(number * chunks + at);
+    }
+    numbers = std::move(longer);
+  }
+  return numbers;
 }
 
 /// Compresses into memory. `filter` is BLOSC_NOFILTER or BLOSC_SHUFFLE; `contiguous` makes a frame that can be a file.
@@ -215,20 +335,41 @@ uint8_t choose_filter(const at::Tensor& array, const Blosc2Layout& layout) {
 at::Tensor read_blosc2(const std::string& path) {
   initialize_once();
   std::string bytes = read_file(path);
-  check_frame_header(path, bytes);
-  // The store looks into `bytes`, which it neither changes nor frees.
-  ChunkStore store(
-      blosc2_schunk_from_buffer(reinterpret_cast<uint8_t*>(bytes.data()), static_cast<int64_t>(bytes.size()), false));
-  if (!store) refuse(path, "its header or its table of chunks is damaged");
-  b2nd_array_t* opened = nullptr;
-  if (b2nd_from_schunk(store.get(), &opened) < 0 || opened == nullptr)
-    refuse(path, "its description of the shape is damaged");
-  store.release();
-  const Array array(opened);
-  const at::ScalarType type = check_array(path, *array, bytes.size());
-  check_chunks(path, array->sc);
+  const auto [array, type] = open_array(path, bytes.data(), bytes.size());
+  for (int64_t i = 0; i < array->sc->nchunks; ++i) check_chunk(path, array->sc, i);
   at::Tensor result = at::empty(std::vector<int64_t>(array->shape, array->shape + array->ndim), type);
   if (b2nd_to_cbuffer(array.get(), result.mutable_data_ptr(), static_cast<int64_t>(result.nbytes())) < 0) {
+    refuse(path, "its compressed data are damaged");
+  }
+  return result;
+}
+
+std::vector<int64_t> blosc2_shape(const std::string& path) {
+  initialize_once();
+  const PartOfFile file(path);
+  const auto [array, type] = open_array(path, file.bytes(), file.size());
+  return {array->shape, array->shape + array->ndim};
+}
+
+at::Tensor read_blosc2_box(const std::string& path, const std::vector<int64_t>& start,
+                           const std::vector<int64_t>& stop) {
+  initialize_once();
+  PartOfFile file(path);
+  const auto [array, type] = open_array(path, file.bytes(), file.size());
+  std::vector<int64_t> shape;
+  bool fits = start.size() == static_cast<size_t>(array->ndim) && stop.size() == start.size();
+  for (size_t axis = 0; fits && axis < start.size(); ++axis) {
+    fits = start[axis] >= 0 && start[axis] < stop[axis] && stop[axis] <= array->shape[axis];
+    shape.push_back(stop[axis] - start[axis]);
+  }
+  if (!fits) refuse(path, "it has other extents than before");
+  for (const int64_t chunk : chunks_of_box(*array, start, stop)) {
+    file.read_chunk(chunk);
+    check_chunk(path, array->sc, chunk);
+  }
+  at::Tensor result = at::empty(shape, type);
+  if (b2nd_get_slice_cbuffer(array.get(), start.data(), stop.data(), result.mutable_data_ptr(), shape.data(),
+                             static_cast<int64_t>(result.nbytes())) < 0) {
     refuse(path, "its compressed data are damaged");
   }
   return result;

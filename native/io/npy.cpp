@@ -56,26 +56,60 @@ Header read_header(const InputFile& file) {
   return header;
 }
 
-}  // namespace
-
-at::Tensor read_npy(const std::string& path) {
-  const InputFile file(path);
+/// Checks that the file is as long as its header says.
+Header read_checked_header(const InputFile& file) {
   const Header header = read_header(file);
   uint64_t bytes = at::elementSize(header.type);
   for (const int64_t extent : header.shape)
     if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(extent), &bytes)) bytes = UINT64_MAX;
   if (bytes != file.size() - header.length)
-    refuse(path, "expected " + std::to_string(bytes) + " bytes of numbers, found " +
-                     std::to_string(file.size() - header.length));
+    refuse(file.path(), "expected " + std::to_string(bytes) + " bytes of numbers, found " +
+                            std::to_string(file.size() - header.length));
+  return header;
+}
+
+at::Tensor read_npy_box(const std::string& path, const std::vector<int64_t>& start, const std::vector<int64_t>& stop) {
+  const InputFile file(path);
+  const Header header = read_checked_header(file);
+  const auto& shape = header.shape;
+  bool fits = shape.size() == 4 && start.size() == 4 && stop.size() == 4;
+  for (size_t axis = 0; fits && axis < 4; ++axis)
+    fits = start[axis] >= 0 && start[axis] < stop[axis] && stop[axis] <= shape[axis];
+  if (!fits) refuse(path, "has other extents than before");
+  const int64_t channels = stop[0] - start[0], planes = stop[1] - start[1];
+  const at::Tensor read = at::empty({channels, planes, shape[2], shape[3]}, at::TensorOptions(header.type));
+  for (int64_t c = 0; c < channels; ++c) {
+    const at::Tensor target = read[c];
+    const int64_t first = ((start[0] + c) * shape[1] + start[1]) * shape[2] * shape[3];
+    file.read(header.length + static_cast<uint64_t>(first) * target.element_size(), target.data_ptr(), target.nbytes());
+  }
+  return read.narrow(2, start[2], stop[2] - start[2]).narrow(3, start[3], stop[3] - start[3]).contiguous();
+}
+
+bool is_npy(const std::string& stem) {
+  return !std::filesystem::exists(stem + ".b2nd") && std::filesystem::exists(stem + ".npy");
+}
+
+}  // namespace
+
+at::Tensor read_npy(const std::string& path) {
+  const InputFile file(path);
+  const Header header = read_checked_header(file);
   const at::Tensor array = at::empty(header.shape, at::TensorOptions(header.type));
-  file.read(header.length, array.data_ptr(), bytes);
+  file.read(header.length, array.data_ptr(), array.nbytes());
   return array;
 }
 
 at::Tensor read_case_array(const std::string& stem) {
-  const std::string npy = stem + ".npy";
-  return !std::filesystem::exists(stem + ".b2nd") && std::filesystem::exists(npy) ? read_npy(npy)
-                                                                                  : read_blosc2(stem + ".b2nd");
+  return is_npy(stem) ? read_npy(stem + ".npy") : read_blosc2(stem + ".b2nd");
+}
+
+std::vector<int64_t> case_array_shape(const std::string& stem) {
+  return is_npy(stem) ? read_checked_header(InputFile(stem + ".npy")).shape : blosc2_shape(stem + ".b2nd");
+}
+
+at::Tensor read_case_box(const std::string& stem, const std::vector<int64_t>& start, const std::vector<int64_t>& stop) {
+  return is_npy(stem) ? read_npy_box(stem + ".npy", start, stop) : read_blosc2_box(stem + ".b2nd", start, stop);
 }
 
 }  // namespace voxgrad::io

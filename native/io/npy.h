@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <string>
+#include <vector>
 
 namespace voxgrad::io {
 
@@ -11,5 +12,11 @@ at::Tensor read_npy(const std::string& path);
 
 /// Reads STEM.b2nd, or STEM.npy where there is no such file (nnU-Net's older layout, unpacked).
 at::Tensor read_case_array(const std::string& stem);
+
+/// Its extents, from the header.
+std::vector<int64_t> case_array_shape(const std::string& stem);
+
+/// The box [start, stop) of it, contiguous; of a 4D array in .npy whole planes (y, x) are read.
+at::Tensor read_case_box(const std::string& stem, const std::vector<int64_t>& start, const std::vector<int64_t>& stop);
 
 }  // namespace voxgrad::io

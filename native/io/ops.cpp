@@ -3,6 +3,7 @@
 
 #include "io/blosc2_array.h"
 #include "io/files.h"
+#include "io/npy.h"
 #include "io/pickle.h"
 #include "io/torch_file.h"
 
@@ -21,6 +22,10 @@ at::Tensor write_blosc2_file(const at::Tensor& array, c10::string_view path, at:
   return read_blosc2(std::string(path));
 }
 
+at::Tensor read_box(c10::string_view stem, at::IntArrayRef start, at::IntArrayRef stop) {
+  return read_case_box(std::string(stem), start.vec(), stop.vec());
+}
+
 void rewrite_pickle(c10::string_view from, c10::string_view to) {
   write_atomically(std::string(to), write_pickle(read_pickle(read_file(std::string(from)), std::string(from))));
 }
@@ -33,6 +38,7 @@ void rewrite_torch_file(c10::string_view from, c10::string_view to) {
 TORCH_LIBRARY_IMPL(voxgrad, CompositeImplicitAutograd, m) {
   m.impl("blosc2_layout", chunks_and_blocks);
   m.impl("write_blosc2", write_blosc2_file);
+  m.impl("read_case_box", read_box);
   m.impl("rewrite_pickle", rewrite_pickle);
   m.impl("rewrite_torch_file", rewrite_torch_file);
 }

@@ -128,6 +128,8 @@ TORCH_LIBRARY(voxgrad, m) {
 
   // Chunk and block extents of nnU-Net's rule, (2, 4), for an array (c, z, y, x).
   m.def("blosc2_layout(int[] shape, int[] patch, int element_bytes) -> Tensor");
+  // The box [start, stop) of STEM.b2nd or STEM.npy.
+  m.def("read_case_box(str stem, int[] start, int[] stop) -> Tensor");
   // Writes an array with that layout and reads it back.
   m.def("write_blosc2(Tensor array, str path, int[] patch) -> Tensor");
   // Reads a file and writes its content to another one.

@@ -300,6 +300,24 @@ const samplingSchema = z.strictObject({
     ),
 })
 
+const dataSchema = z
+  .strictObject({
+    place: z
+      .enum(['auto', 'device', 'host', 'disk'])
+      .default('auto')
+      .describe(
+        'Where cases are kept while training; auto: the first of these that has room for them. It changes no result',
+      ),
+    storage: z
+      .enum(['auto', 'float32', 'float16'])
+      .default('auto')
+      .describe(
+        'Number format of training images there; auto: float16 where training is in bfloat16 or float16 and the ' +
+          'normalization bounds the values. Validation is always of float32',
+      ),
+  })
+  .describe('The preprocessed cases of a run')
+
 const checkpointSchema = z
   .strictObject({
     everyEpochs: count.default(10),
@@ -386,6 +404,7 @@ export const trainOptionsSchema = z.strictObject({
   batchSize: count.optional().describe('In place of that of the plans'),
   oversampleForeground: probability.default(0.33),
   sampling: samplingSchema.prefault({}),
+  data: dataSchema.prefault({}),
   augmentation: augmentationSchema.prefault({}),
   checkpoint: checkpointSchema.prefault({}),
   watchdog: z

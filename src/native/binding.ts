@@ -263,6 +263,14 @@ export interface TrainingChunk {
   dataMs: Float32Array
 }
 
+export interface CaseStorage {
+  place: 'device' | 'host' | 'disk'
+  /** Of all cases in memory; on disk what they would take. Estimated from 256 of them if there are more. */
+  bytes: number
+  /** Bytes that were free: on the device if they are there, else on the host. */
+  free: number
+}
+
 /** A copy of weights, optimizer and entries on the host, which training no longer touches. */
 export interface CapturedCheckpoint {
   /** Memory that it holds; the file is little larger. */
@@ -346,8 +354,9 @@ export interface Benchmarks {
 /** All methods but snapshot and stop run as one job at a time on the trainer's own thread; a second one is ERR_BUSY. */
 export interface NativeTrainer {
   /**
-   * Loads cases of a preprocessed folder (CASE.b2nd, CASE_seg.b2nd, CASE.pkl) into the case store. `labels`: all values that
-   * may occur in a segmentation besides -1, the ignore label included.
+   * Takes cases of a preprocessed folder (CASE.b2nd, CASE_seg.b2nd, CASE.pkl) into the case store, and says where they are
+   * kept. Up to a thousand that do not stay on disk are read at once, more of them when they are first needed. `labels`: all
+   * values that may occur in a segmentation besides -1, the ignore label included.
    */
   loadCases(job: {
     folder: string
@@ -356,7 +365,13 @@ export interface NativeTrainer {
     labels: number[]
     /** In a cascade: folder of the previous stage's segmentations, CASE.b2nd (z, y, x) on the grid of the cases. */
     previousStage?: string | null
-  }): Promise<void>
+    /** auto (default): the first that has room. On the CPU device and host are the same. */
+    place?: 'auto' | 'device' | 'host' | 'disk'
+    /** Training images as float16; those of validation are float32. */
+    half?: boolean
+    /** Bytes that the process may still take; without it there is no limit. */
+    freeHostMemory?: number
+  }): Promise<CaseStorage>
   /**
    * As many steps as there are rates, unless stopped or `mostSkipped` (default: no limit) steps in a row are skipped. The
    * CPU ends right after the last of them, an accelerator at the end of the chunk, since reading earlier would make it wait.

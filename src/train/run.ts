@@ -1,6 +1,7 @@
 // A training run from its first step to its end validation. The only file that acts: what to do is decided in policy.ts.
 import { rm } from 'node:fs/promises'
 import path from 'node:path'
+import { freeMemory } from '../case-pool.js'
 import type { CheckpointName } from '../config/schema.js'
 import { VoxgradError } from '../errors.js'
 import type { NativeTrainer } from '../native/binding.js'
@@ -17,6 +18,7 @@ import {
   logEpoch,
   readCheckpointEntries,
 } from './checkpoint.js'
+import { describeStorage } from './data.js'
 import { readValidation, runEndValidation, wantedValidations } from './end-validation.js'
 import type { EpochCurve, EpochLine, RunResult, StopReason } from './events.js'
 import type { JobContext } from './job.js'
@@ -131,7 +133,7 @@ class TrainingRun {
       if (isLonger) await this.saveNow('latest')
       if (!isTrained(this.state, this.setup.rules)) {
         await this.loadCases()
-        const stopped = await this.trainAllEpochs()
+        const stopped = await this.trainAllEpochs().catch((error: unknown) => this.saveAfterFault(error))
         if (stopped) return await this.end('stopped', stopped)
         await this.saveFinal()
       } else if (from !== 'final') await this.saveFinal()
@@ -166,7 +168,24 @@ class TrainingRun {
     const { caseFolder: folder, training, validation, dataset, previousStage } = this.setup
     const labels = [...dataset.allLabels, ...(dataset.ignoreLabel === undefined ? [] : [dataset.ignoreLabel])]
     await unpackWithEvents(folder, [...training, ...validation], this.context)
-    await this.watch(() => this.trainer.loadCases({ folder, training, validation, labels, previousStage }))
+    const { trainerConfig, isStoredAsHalf: half } = this.setup
+    const { place } = this.setup.options.data
+    const storage = await this.watch(() =>
+      this.trainer.loadCases({
+        folder,
+        training,
+        validation,
+        labels,
+        previousStage,
+        place,
+        half,
+        freeHostMemory: freeMemory(),
+      }),
+    )
+    const cases = { training: training.length, validation: validation.length }
+    const text = describeStorage(storage, cases, half, trainerConfig.device)
+    this.context.emit({ type: 'log', text })
+    await this.journal.log(text)
   }
 
   private async begin(): Promise<void> {
@@ -211,6 +230,14 @@ class TrainingRun {
       if (!isFinished) return this.saveAndLeave(this.reasonToLeave() ?? 'signal')
     }
     return null
+  }
+
+  /** A case on disk that can no longer be read ends a run between two steps: all of them are saved. */
+  private async saveAfterFault(error: unknown): Promise<never> {
+    const isFault = error instanceof VoxgradError && ['ERR_DATASET', 'ERR_FORMAT', 'ERR_DISK'].includes(error.code)
+    // A disk that lets nothing be written must not hide the first error.
+    if (isFault && this.state.step > 0) await this.saveNow('latest').catch(() => {})
+    throw error
   }
 
   private reasonToLeave(): 'signal' | 'time_budget' | null {

@@ -20,6 +20,7 @@ import { version } from '../version.js'
 import { parseMetric } from './best.js'
 import { type Budget, resolveBudget } from './budget.js'
 import type { CheckpointContext } from './checkpoint.js'
+import { isStoredAsHalf } from './data.js'
 import type { PolicyRules } from './policy.js'
 import { findPreviousStage, type NextStage, nextStagesOf } from './previous-stage.js'
 import { resolveSchedule } from './schedule.js'
@@ -42,6 +43,7 @@ export interface RunSetup {
   previousStage: string | null
   nextStages: NextStage[]
   trainerConfig: TrainerConfig
+  isStoredAsHalf: boolean
   exportPlan: ExportPlan
   mirrorAxes: number[]
   budget: Budget
@@ -108,6 +110,7 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
     previousStage,
     nextStages: nextStagesOf(plans, options.configuration),
     trainerConfig,
+    isStoredAsHalf: isStoredAsHalf(options.data.storage, configuration.normalization_schemes, trainerConfig.precision),
     exportPlan: exportPlan(plans, configuration, dataset),
     mirrorAxes,
     budget: rules.budget,

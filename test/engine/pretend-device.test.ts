@@ -15,7 +15,16 @@ describe('voxgrad_check', () => {
       expect(stderr).toBe('')
       expect(stdout).toContain('ok    the loss falls')
       expect(stdout).toContain('ok    half, save, load, half gives the weights of the whole run: largest difference 0')
+      for (const place of ['device', 'host', 'disk']) {
+        for (const format of ['', ' as float16'])
+          expect(stdout).toContain(
+            `ok    cases on ${place}${format}: weights and validation as on the device: difference 0`,
+          )
+      }
+      expect(stdout).toContain('ok    every case is drawn as often as any other')
       if (device === 'pretend') {
+        expect(stdout).toContain('ok    cases on device: bytes to the device a training step')
+        expect(stdout).toContain('ok    cases on disk as float16: bytes to the device besides the regions of 12 steps')
         for (const what of [
           "DA5's augmentation",
           'a cascade with sparse regions',

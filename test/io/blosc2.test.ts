@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
+import type { VoxgradError } from '../../src/errors.js'
 import { native } from '../../src/native/load.js'
 import { failureOf, golden, peerPython, runPython, temporaryFolder } from './support.js'
 
@@ -63,6 +64,82 @@ for ours, name in ((image, 'case'), (labels, 'case_seg')):
 assert properties['shape_before_cropping'] == (5, 6, 7)
 print('equal')`
     expect(runPython(python as string, program, folder, path.dirname(golden('case.b2nd')))).toBe('equal\n')
+  })
+})
+
+describe('a box of an array', () => {
+  const shape = [2, 13, 17, 19] as const
+  const data = Float32Array.from({ length: 2 * 13 * 17 * 19 }, (_, i) => (i < 3000 ? 0 : Math.sin(i * i)))
+  const stem = path.join(folder, 'chunks')
+  native().callOp('write_blosc2', [{ data, shape: [...shape] }, `${stem}.b2nd`, [4, 4, 4]])
+  const read = (start: number[], stop: number[]) => native().callOp('read_case_box', [stem, start, stop])[0]
+  const boxes = [
+    [0, 0, 0, 0, 2, 13, 17, 19],
+    [0, 0, 0, 0, 1, 1, 1, 1],
+    [1, 12, 16, 18, 2, 13, 17, 19],
+    [0, 3, 4, 5, 2, 11, 9, 17],
+    [1, 5, 0, 7, 2, 6, 17, 8],
+  ]
+
+  test('is that part of it', () => {
+    const [layout] = native().callOp('blosc2_layout', [[...shape], [4, 4, 4], 4])
+    // Else one chunk would be all that is ever read.
+    expect(Number(layout?.data[1])).toBeLessThan(13)
+    for (const box of boxes) {
+      const [start, stop] = [box.slice(0, 4), box.slice(4)]
+      const extents = stop.map((end, axis) => end - (start[axis] as number))
+      const expected: number[] = []
+      for (let c = start[0] as number; c < (stop[0] as number); c++)
+        for (let z = start[1] as number; z < (stop[1] as number); z++)
+          for (let y = start[2] as number; y < (stop[2] as number); y++)
+            for (let x = start[3] as number; x < (stop[3] as number); x++)
+              expected.push(data[((c * 13 + z) * 17 + y) * 19 + x] as number)
+      expect(read(start, stop)).toEqual({ data: Float32Array.from(expected), shape: extents })
+    }
+  })
+
+  test('beyond the array is refused', async () => {
+    for (const [start, stop] of [
+      [
+        [0, 0, 0, 0],
+        [2, 13, 17, 20],
+      ],
+      [
+        [0, 0, -1, 0],
+        [1, 1, 1, 1],
+      ],
+      [
+        [0, 0, 0],
+        [1, 1, 1],
+      ],
+    ] as const) {
+      const error = await failureOf(() => read([...start], [...stop]))
+      expect(error.code).toBe('ERR_FORMAT')
+      expect(error.message).toContain('has other extents than before')
+    }
+  })
+
+  test.each(['case', 'case_seg', 'chunks'])('no damage of %s does harm', async (name) => {
+    const bytes = readFileSync(name === 'chunks' ? `${stem}.b2nd` : golden(`${name}.b2nd`))
+    const damaged = path.join(folder, 'box')
+    const attempt = async (content: Uint8Array) => {
+      writeFileSync(`${damaged}.b2nd`, content)
+      try {
+        native().callOp('read_case_box', [damaged, [0, 1, 1, 1], [1, 4, 5, 6]])
+        return undefined
+      } catch (error) {
+        expect((error as VoxgradError).code).toBe('ERR_FORMAT')
+        return error
+      }
+    }
+    expect(await attempt(bytes)).toBeUndefined()
+    for (let length = 0; length < bytes.length; length += length < 400 ? 11 : 97)
+      expect(await attempt(bytes.subarray(0, length))).toBeDefined()
+    for (let bit = 0; bit < 8 * bytes.length; bit += bit < 8 * 200 ? 17 : 431) {
+      const flipped = Uint8Array.from(bytes)
+      flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+      await attempt(flipped)
+    }
   })
 })
 

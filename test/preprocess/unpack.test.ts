@@ -42,10 +42,10 @@ beforeAll(async () => {
   }
 })
 
-async function losses(name: string): Promise<number[]> {
+async function losses(name: string, place: 'auto' | 'disk' = 'auto'): Promise<number[]> {
   const trainer = await native().createTrainer(smallConfig)
   try {
-    await trainer.loadCases({ folder: folder(name), training: cases, validation: cases, labels: [0, 1, 2] })
+    await trainer.loadCases({ folder: folder(name), training: cases, validation: cases, labels: [0, 1, 2], place })
     const { loss } = await trainer.runTraining({ learningRates: Float64Array.of(0.01, 0.01) })
     return Array.from(loss)
   } finally {
@@ -65,6 +65,7 @@ describe('an older preprocessed folder', () => {
     expect(expected.length).toBe(2)
     expect(await losses('npz')).toEqual(expected)
     expect(await losses('npy')).toEqual(expected)
+    expect(await losses('npy', 'disk')).toEqual(expected)
   })
 
   test('is unpacked once', async () => {
