@@ -91,7 +91,7 @@ std::map<std::string, std::vector<float>> time_parts(Trainer& trainer, int64_t r
   const TrainingPass pass = parts.network.begin_pass(batch.dropout);
   const auto forward = [&] {
     const Autocast autocast(device, parts.precision);
-    return parts.network.forward(batch.image, parts.loss.heads(), &pass);
+    return parts.forward(batch.image, parts.loss.heads(), &pass);
   };
   std::vector<at::Tensor> logits;
   at::Tensor loss;

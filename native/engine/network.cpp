@@ -1,6 +1,7 @@
 // The networks: construction in nnU-Net's parameter order, and the forward pass.
 #include "engine/network.h"
 
+#include "engine/convolution.h"
 #include "failure.h"
 #include "kernels/ops.h"
 
@@ -223,8 +224,7 @@ at::Tensor Network::apply(const ConvBlock& block, const at::Tensor& x, const Tra
   // cancels it exactly. The parameter exists and is saved as in nnU-Net. Batch norm's running mean contains it.
   std::optional<at::Tensor> added;
   if (config_.batchNorm && block.bias) added = parameters_[*block.bias].tensor;
-  at::Tensor y =
-      at::convolution(x, parameters_[block.weight].tensor, added, block.stride, block.padding, ones_, false, zeros_, 1);
+  at::Tensor y = convolution(x, parameters_[block.weight].tensor, added, {block.stride, block.padding});
   if (block.dropout && pass != nullptr && pass->dropout.defined()) {
     std::vector<int64_t> channels(static_cast<size_t>(y.dim()), 1);
     channels[0] = y.size(0), channels[1] = y.size(1);
@@ -277,12 +277,11 @@ std::vector<at::Tensor> Network::forward(const at::Tensor& image, const std::vec
   for (size_t level = 0; level < levels; ++level) {
     const size_t output = levels - 1 - level;
     const Convolution &up = upsamplings_[level], &head = heads_[level];
-    x = at::convolution(x, parameters_[up.weight].tensor, bias_of(up), up.stride, zeros_, ones_, true, zeros_, 1);
+    x = convolution(x, parameters_[up.weight].tensor, bias_of(up), {up.stride, zeros_, /*transposed=*/true});
     x = at::cat({x, skips[output]}, 1);
     for (const auto& block : decoder_[level]) x = apply(block, x, pass);
     if (!wanted[output]) continue;
-    logits[output] =
-        at::convolution(x, parameters_[head.weight].tensor, bias_of(head), ones_, zeros_, ones_, false, zeros_, 1);
+    logits[output] = convolution(x, parameters_[head.weight].tensor, bias_of(head), {ones_, zeros_});
   }
   return logits;
 }

@@ -4,6 +4,7 @@
 #include "engine/device.h"
 #include "engine/loss.h"
 #include "engine/optimizer.h"
+#include "engine/sample_parallel.h"
 #include "engine/weights.h"
 
 namespace voxgrad {
@@ -26,6 +27,7 @@ Trace trace_steps(const TrainerConfig& config, const std::string& checkpoint, co
   const Loss loss(config.loss, Targets(config.labels, config.network.outputChannels, at::kCPU), config.patchSize,
                   config.network.strides, at::kCPU);
 
+  const SampleParallel forward(network, config.batchSize, config.threads);
   Trace trace;
   {
     const at::NoGradGuard no_grad;
@@ -37,7 +39,7 @@ Trace trace_steps(const TrainerConfig& config, const std::string& checkpoint, co
     for (int64_t index = 0; index < batches[step].image.size(0); ++index)
       samples.push_back({parse_seed(config.seed), step, static_cast<uint32_t>(index)});
     const TrainingPass pass = network.begin_pass(network.draw_dropout(samples));
-    const auto logits = network.forward(batches[step].image, loss.heads(), &pass);
+    const auto logits = forward(batches[step].image, loss.heads(), &pass);
     const at::Tensor value = loss(logits, batches[step].labels);
     value.backward();
     trace.losses.push_back(value.item<double>());

@@ -14,7 +14,7 @@ StepResult train_step(const StepParts& parts, const Batch& batch, const at::Tens
   at::Tensor loss;
   {
     const Autocast autocast(parts.network.device(), parts.precision);
-    const auto logits = parts.network.forward(batch.image, parts.loss.heads(), &pass);
+    const auto logits = parts.forward(batch.image, parts.loss.heads(), &pass);
     parts.clock.mark("forward");
     loss = parts.loss(logits, batch.labels);
     parts.clock.mark("loss");
@@ -34,7 +34,7 @@ StepResult train_step(const StepParts& parts, const Batch& batch, const at::Tens
 at::Tensor validation_step(const StepParts& parts, const Batch& batch, DiceCounts& counts) {
   const at::NoGradGuard no_grad;
   const Autocast autocast(parts.network.device(), parts.precision);
-  const auto logits = parts.network.forward(batch.image, parts.loss.heads());
+  const auto logits = parts.forward(batch.image, parts.loss.heads());
   parts.clock.mark("forward");
   count_dice(logits[0], batch.labels, parts.loss.targets(), counts);
   parts.clock.mark("pseudo_dice");

@@ -4,6 +4,7 @@
 #include "engine/loss.h"
 #include "engine/network.h"
 #include "engine/optimizer.h"
+#include "engine/sample_parallel.h"
 #include "engine/step_clock.h"
 
 namespace voxgrad {
@@ -11,6 +12,8 @@ namespace voxgrad {
 /// All that a step works on besides its batch.
 struct StepParts {
   const Network& network;
+  /// The network's forward pass.
+  const SampleParallel& forward;
   const Loss& loss;
   Optimizer& optimizer;
   /// Autocast type of convolutions on an accelerator; kFloat: no autocast.

@@ -57,6 +57,7 @@ Trainer::Trainer(const TrainerConfig& config)
       device_(open_device(config.device)),
       precision_(open_precision(config.precision, device_)),
       network_(config.network, parse_seed(config.seed), device_),
+      forward_(network_, config.batchSize, config.threads),
       optimizer_(config.optimizer, network_.parameters(), precision_ == at::kHalf),
       batches_(config, network_.memory_format()),
       loss_(config.loss, Targets(config.labels, config.network.outputChannels, device_), config.patchSize,

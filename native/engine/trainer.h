@@ -100,7 +100,7 @@ class Trainer {
 
   const Network& network() const { return network_; }
   /// What the steps of this trainer work on.
-  StepParts step_parts() { return {network_, loss_, optimizer_, precision_, clock_}; }
+  StepParts step_parts() { return {network_, forward_, loss_, optimizer_, precision_, clock_}; }
   /// The batch of a training step.
   Batch training_batch(uint64_t step) const;
   /// Opened by a benchmark, it times the steps of the jobs that follow.
@@ -119,6 +119,7 @@ class Trainer {
   const at::Device device_;
   const at::ScalarType precision_;
   Network network_;
+  SampleParallel forward_;
   Optimizer optimizer_;
   BatchMaker batches_;
   Loss loss_;

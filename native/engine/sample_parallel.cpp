@@ -1,0 +1,152 @@
+// Deals samples to threads, forward and backward, and adds their gradients.
+#include "engine/sample_parallel.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/ThreadLocalState.h>
+#include <omp.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <future>
+
+namespace voxgrad {
+
+namespace {
+
+constexpr double least_use = 0.8;
+
+int64_t workers_for(const Network& network, int64_t batch_size, int64_t threads) {
+  if (!network.device().is_cpu() || network.config().batchNorm || threads == 1) return 1;
+  const int64_t rounds = (batch_size + threads - 1) / threads;
+  return static_cast<double>(batch_size) >= least_use * static_cast<double>(rounds * threads) ? threads : 1;
+}
+
+void prepare_worker() {
+  // libtorch sets a new thread's number once, at its first question, and our copy of its inline functions does again.
+  at::get_num_threads();
+  at::internal::lazy_init_num_threads();
+  omp_set_num_threads(1);
+  at::globalContext().setFlushDenormal(true);
+}
+
+/// Calls `work` with every worker's number and returns when all are done; the first failure is thrown.
+void run_all(c10::ThreadPool& pool, int64_t workers, const std::function<void(int64_t)>& work) {
+  std::vector<std::future<void>> done;
+  for (int64_t worker = 0; worker < workers; ++worker) {
+    auto task = std::make_shared<std::packaged_task<void()>>([&work, worker, state = at::ThreadLocalState()] {
+      const at::ThreadLocalStateGuard as_the_caller(state);
+      work(worker);
+    });
+    done.push_back(task->get_future());
+    pool.run([task] { (*task)(); });
+  }
+  for (const auto& one : done) one.wait();
+  for (auto& one : done) one.get();
+}
+
+std::vector<at::Tensor> defined_of(const std::vector<at::Tensor>& tensors) {
+  std::vector<at::Tensor> result;
+  for (const at::Tensor& tensor : tensors)
+    if (tensor.defined()) result.push_back(tensor);
+  return result;
+}
+
+}  // namespace
+
+/// One forward pass by samples, which lives until its backward pass: every worker's graph and logits.
+class SampleParallel::Pass : public torch::CustomClassHolder {
+ public:
+  Pass(const SampleParallel& owner, const at::Tensor& image, const std::vector<bool>& wanted, const TrainingPass* pass)
+      : pool_(*owner.pool_), logits_(static_cast<size_t>(owner.workers_)), samples_(image.size(0)) {
+    run_all(pool_, workers(), [&](int64_t worker) {
+      const TrainingPass own = {pass && pass->dropout.defined() ? part(pass->dropout, worker) : at::Tensor(), {}};
+      logits_[static_cast<size_t>(worker)] =
+          defined_of(owner.network_.forward(part(image, worker), wanted, pass ? &own : nullptr));
+    });
+  }
+
+  /// The wanted heads' logits of the whole batch.
+  std::vector<at::Tensor> joined() const {
+    const at::NoGradGuard no_grad;
+    std::vector<at::Tensor> result;
+    for (size_t head = 0; head < logits_[0].size(); ++head) {
+      std::vector<at::Tensor> parts;
+      for (const auto& own : logits_) parts.push_back(own[head]);
+      result.push_back(at::cat(parts));
+    }
+    return result;
+  }
+
+  /// Gradients of the parameters; undefined for one that no logits depend on.
+  std::vector<at::Tensor> backward(const std::vector<at::Tensor>& gradients,
+                                   const std::vector<at::Tensor>& parameters) {
+    std::vector<std::vector<at::Tensor>> parts(logits_.size());
+    run_all(pool_, workers(), [&](int64_t worker) {
+      std::vector<at::Tensor> own;
+      for (const at::Tensor& gradient : gradients) own.push_back(part(gradient, worker));
+      const auto index = static_cast<size_t>(worker);
+      const auto logits = std::move(logits_[index]);
+      parts[index] = torch::autograd::grad(logits, parameters, own, /*retain_graph=*/false, /*create_graph=*/false,
+                                           /*allow_unused=*/true);
+    });
+    for (size_t worker = 1; worker < parts.size(); ++worker)
+      at::_foreach_add_(defined_of(parts[0]), defined_of(parts[worker]));
+    return parts[0];
+  }
+
+ private:
+  int64_t workers() const { return static_cast<int64_t>(logits_.size()); }
+  at::Tensor part(const at::Tensor& batch, int64_t worker) const {
+    const int64_t first = worker * samples_ / workers(), end = (worker + 1) * samples_ / workers();
+    return batch.narrow(0, first, end - first);
+  }
+
+  c10::ThreadPool& pool_;
+  std::vector<std::vector<at::Tensor>> logits_;  // of each worker
+  const int64_t samples_;
+};
+
+/// Autograd's view of it: one function from the parameters to the logits.
+class SampleParallel::Joined : public torch::autograd::Function<Joined> {
+ public:
+  static std::vector<at::Tensor> forward(torch::autograd::AutogradContext* context, at::TensorList parameters,
+                                         const c10::intrusive_ptr<Pass>& pass) {
+    context->save_for_backward(parameters.vec());
+    context->saved_data["pass"] = at::IValue::make_capsule(pass);
+    return pass->joined();
+  }
+
+  static std::vector<at::Tensor> backward(torch::autograd::AutogradContext* context,
+                                          const std::vector<at::Tensor>& gradients) {
+    const auto pass = context->saved_data["pass"].toCapsule();
+    auto result = static_cast<Pass&>(*pass).backward(gradients, context->get_saved_variables());
+    result.emplace_back();  // of the pass itself
+    return result;
+  }
+};
+
+SampleParallel::SampleParallel(const Network& network, int64_t batch_size, int64_t threads)
+    : network_(network),
+      workers_(workers_for(network, batch_size, threads)),
+      pool_(workers_ == 1 ? nullptr : new c10::ThreadPool(static_cast<int>(workers_), -1, prepare_worker)) {}
+
+std::vector<at::Tensor> SampleParallel::operator()(const at::Tensor& image, const std::vector<bool>& wanted,
+                                                   const TrainingPass* pass) const {
+  if (workers_ == 1) return network_.forward(image, wanted, pass);
+  auto own = c10::make_intrusive<Pass>(*this, image, wanted, pass);
+  std::vector<at::Tensor> joined;
+  if (at::GradMode::is_enabled()) {
+    std::vector<at::Tensor> parameters;
+    for (const Parameter& parameter : network_.parameters()) parameters.push_back(parameter.tensor);
+    joined = Joined::apply(at::TensorList(parameters), own);
+  } else {
+    joined = own->joined();
+  }
+  std::vector<at::Tensor> logits(wanted.size());
+  for (size_t head = 0, next = 0; head < wanted.size(); ++head)
+    if (wanted[head]) logits[head] = joined[next++];
+  return logits;
+}
+
+}  // namespace voxgrad
