@@ -11,6 +11,7 @@ const kit = process.env.VOXGRAD_PEER_KIT ?? path.join(root, '../shared/peer')
 
 export interface Peer {
   python: string
+  kit: string
   /** A script of the peer kit. */
   script(name: string): string
   /** Folder for goldens of this version of nnU-Net, made by this version of the scripts. */
@@ -24,6 +25,7 @@ export function findPeer(): Peer | { missing: string } {
   if (python === undefined) return { missing: 'there is no Python with nnU-Net' }
   return {
     python,
+    kit,
     script: (name) => path.join(kit, name),
     goldens: (...scripts) => {
       const hash = createHash('sha256').update(
