@@ -133,7 +133,7 @@ class TrainingRun {
       if (isLonger) await this.saveNow('latest')
       if (!isTrained(this.state, this.setup.rules)) {
         await this.loadCases()
-        const stopped = await this.trainAllEpochs().catch((error: unknown) => this.saveAfterFault(error))
+        const stopped = await this.trainAllEpochs()
         if (stopped) return await this.end('stopped', stopped)
         await this.saveFinal()
       } else if (from !== 'final') await this.saveFinal()
@@ -235,9 +235,16 @@ class TrainingRun {
   /** A case on disk that can no longer be read ends a run between two steps: all of them are saved. */
   private async saveAfterFault(error: unknown): Promise<never> {
     const isFault = error instanceof VoxgradError && ['ERR_DATASET', 'ERR_FORMAT', 'ERR_DISK'].includes(error.code)
+    const { step } = this.state
+    if (!isFault || step === 0) throw error
     // A disk that lets nothing be written must not hide the first error.
-    if (isFault && this.state.step > 0) await this.saveNow('latest').catch(() => {})
-    throw error
+    const isSaved = await this.saveNow('latest').then(
+      () => true,
+      () => false,
+    )
+    if (!isSaved) throw error
+    const advice = `All ${step} steps are saved: bring the case back, then go on by \`voxgrad resume ${this.folder.folder}\`.`
+    throw new VoxgradError(error.code, `${error.message.replace(/\.$/, '')}. ${advice}`)
   }
 
   private reasonToLeave(): 'signal' | 'time_budget' | null {
@@ -261,7 +268,7 @@ class TrainingRun {
     const chunk = await this.watch(
       () => this.trainer.runTraining({ learningRates: rates, mostSkipped }),
       Math.max(0, Math.min(saveDueMs, this.deadline - begin)),
-    )
+    ).catch((error: unknown) => this.saveAfterFault(error))
     const seconds = (performance.now() - begin) / 1000
     this.state = afterChunk(this.state, chunk, { seconds, startedAt })
     this.pace.trained(chunk.steps, seconds)
@@ -311,7 +318,9 @@ class TrainingRun {
     const { setup, state } = this
     if (this.context.stopping.aborted) return false
     const begin = performance.now()
-    const validation = await this.watch(() => this.trainer.runValidation({ steps: setup.budget.valSteps }))
+    const validation = await this.watch(() => this.trainer.runValidation({ steps: setup.budget.valSteps })).catch(
+      (error: unknown) => this.saveAfterFault(error),
+    )
     if (validation.reason === 'stopped') return false
     const validationSeconds = (performance.now() - begin) / 1000
     this.pace.validated(validation.steps, validationSeconds)

@@ -49,7 +49,7 @@ describe('a cascade', { timeout: 600_000 }, () => {
     })
   })
 
-  test('trains on what the previous stage predicted, validates, and goes on after a stop to the same weights', async () => {
+  test('trains on what the previous stage predicted, validates, and goes on after a stop to the same weights, from disk too', async () => {
     // Fold "all" holds no case out: its validation predicts every case.
     await run('3d_lowres', { fold: 'all', budget: { epochs: 2, stepsPerEpoch: 40, valSteps: 1 } })
     const predicted = path.join(model('3d_lowres'), 'predicted_next_stage/3d_cascade_fullres')
@@ -64,7 +64,12 @@ describe('a cascade', { timeout: 600_000 }, () => {
     expect(readText(whole.folder, 'validation/summary.json')).toContain('"2"')
     const stopped = path.join(dataset.root, 'stopped')
     const half = train(
-      smallRun(dataset, { plans: 'nnUNetPlansLeast', configuration: '3d_cascade_fullres', run: stopped }),
+      smallRun(dataset, {
+        plans: 'nnUNetPlansLeast',
+        configuration: '3d_cascade_fullres',
+        run: stopped,
+        data: { place: 'disk' },
+      }),
     )
     for await (const event of half) if (event.type === 'epoch') half.stop()
     expect((await half.finished).status).toBe('stopped')

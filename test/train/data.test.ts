@@ -3,6 +3,7 @@ import { readdirSync, renameSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { TrainInput } from '../../src/config/schema.js'
+import { plan } from '../../src/index.js'
 import { describeStorage, isStoredAsHalf } from '../../src/train/data.js'
 import type { RunEvent } from '../../src/train/events.js'
 import { resume, train } from '../../src/train/jobs.js'
@@ -59,8 +60,7 @@ describe('a run', () => {
     })
   beforeAll(async () => {
     dataset = await makeSmallDataset()
-    const first = { run: folderOf('first'), budget: { steps: 1, valSteps: 1 }, validateAtEnd: false }
-    await train(smallRun(dataset, first)).finished
+    await plan({ dataset: '9', ...dataset.folders, preset: 'tiny' })
     writeLeastPlans(dataset)
     await train(options('memory')).finished
   })
@@ -79,9 +79,12 @@ describe('a run', () => {
       }
     }
     const error = await failureOf(follow)
-    expect(error).toMatchObject({ code: 'ERR_FORMAT', message: `cannot open ${image}: No such file or directory` })
-    expect(texts.filter((text) => /Data: .*cases, read from disk when they are needed/.test(text))).toHaveLength(1)
     const { status, reason, step } = recordOf(folderOf('disk'))
+    expect(error).toMatchObject({
+      code: 'ERR_FORMAT',
+      message: `cannot open ${image}: No such file or directory. All ${step} steps are saved: bring the case back, then go on by \`voxgrad resume ${folderOf('disk')}\`.`,
+    })
+    expect(texts.filter((text) => /Data: .*cases, read from disk when they are needed/.test(text))).toHaveLength(1)
     expect({ status, reason }).toEqual({ status: 'failed', reason: 'error' })
     expect(step).toBeGreaterThanOrEqual(100)
     expect(readdirSync(folderOf('disk'))).toContain('checkpoint_latest.pth')
