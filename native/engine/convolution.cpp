@@ -20,8 +20,22 @@ const std::vector<int64_t>& zeros(size_t dimensions) {
   return dimensions == 2 ? two : three;
 }
 
-/// libtorch registers one function for every instruction set, since oneDNN chooses by itself; so DEFAULT is called, as
-/// the stubs' own way of choosing depends on how libtorch was compiled.
+/// The gradients of x, weight and bias, where they are wanted. libtorch registers one function for every instruction
+/// set, since oneDNN chooses by itself; so DEFAULT is called, as the stubs' own way of choosing depends on how libtorch
+/// was compiled.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> gradients_of(const at::Tensor& x, const at::Tensor& weight,
+                                                            const at::Tensor& gradient, const ConvolutionRules& rules,
+                                                            const std::array<bool, 3>& wanted) {
+  RECORD_FUNCTION("voxgrad::convolution_backward", std::vector<c10::IValue>({x, weight, gradient}));
+  const auto &one = ones(rules.stride.size()), &zero = zeros(rules.stride.size());
+  if (rules.transposed) {
+    return at::native::mkldnn_convolution_transpose_backward_stub.DEFAULT(x, gradient, weight, rules.padding, zero,
+                                                                          rules.stride, one, 1, wanted);
+  }
+  return at::native::mkldnn_convolution_backward_stub.DEFAULT(x, gradient, weight, rules.padding, rules.stride, one, 1,
+                                                              wanted);
+}
+
 class OneDnnConvolution : public torch::autograd::Function<OneDnnConvolution> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
@@ -43,31 +57,65 @@ class OneDnnConvolution : public torch::autograd::Function<OneDnnConvolution> {
                                                  const torch::autograd::variable_list& gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &gradient = gradients[0];
-    RECORD_FUNCTION("voxgrad::convolution_backward", std::vector<c10::IValue>({x, weight, gradient}));
-    const std::vector<int64_t> stride = context->saved_data["stride"].toIntVector(),
-                               padding = context->saved_data["padding"].toIntVector();
-    const std::array<bool, 3> wanted = {context->needs_input_grad(0), context->needs_input_grad(1),
-                                        context->saved_data["bias"].toBool() && context->needs_input_grad(2)};
-    const size_t dimensions = stride.size();
+    const ConvolutionRules rules = {context->saved_data["stride"].toIntVector(),
+                                    context->saved_data["padding"].toIntVector(),
+                                    context->saved_data["transposed"].toBool()};
+    const bool biased = context->saved_data["bias"].toBool() && context->needs_input_grad(2);
     const auto [of_x, of_weight, of_bias] =
-        context->saved_data["transposed"].toBool()
-            ? at::native::mkldnn_convolution_transpose_backward_stub.DEFAULT(
-                  x, gradient, weight, padding, zeros(dimensions), stride, ones(dimensions), 1, wanted)
-            : at::native::mkldnn_convolution_backward_stub.DEFAULT(x, gradient, weight, padding, stride,
-                                                                   ones(dimensions), 1, wanted);
+        gradients_of(x, weight, gradient, rules, {context->needs_input_grad(0), context->needs_input_grad(1), biased});
     return {of_x, of_weight, of_bias, {}};
   }
 };
+
+class OneDnnConvolutionOfTwo : public torch::autograd::Function<OneDnnConvolutionOfTwo> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& a, const at::Tensor& b,
+                            const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+                            const ConvolutionRules& rules) {
+    context->save_for_backward({a, b, weight});
+    context->saved_data["stride"] = rules.stride;
+    context->saved_data["padding"] = rules.padding;
+    context->saved_data["bias"] = bias.has_value();
+    return at::mkldnn_convolution(at::cat({a, b}, 1), weight, bias, rules.padding, rules.stride,
+                                  ones(rules.stride.size()), 1);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &a = saved[0], &b = saved[1], &weight = saved[2];
+    const ConvolutionRules rules = {context->saved_data["stride"].toIntVector(),
+                                    context->saved_data["padding"].toIntVector()};
+    const bool biased = context->saved_data["bias"].toBool() && context->needs_input_grad(3);
+    const auto [of_a, of_weight_a, of_bias] =
+        gradients_of(a, weight.narrow(1, 0, a.size(1)), gradients[0], rules,
+                     {context->needs_input_grad(0), context->needs_input_grad(2), biased});
+    const auto [of_b, of_weight_b, none] =
+        gradients_of(b, weight.narrow(1, a.size(1), b.size(1)), gradients[0], rules,
+                     {context->needs_input_grad(1), context->needs_input_grad(2), false});
+    const at::Tensor of_weight = of_weight_a.defined() ? at::cat({of_weight_a, of_weight_b}, 1) : at::Tensor();
+    return {of_a, of_b, of_weight, of_bias, {}};
+  }
+};
+
+bool by_one_dnn(const at::Tensor& x) {
+  return x.is_cpu() && x.scalar_type() == at::kFloat && at::globalContext().userEnabledMkldnn();
+}
 
 }  // namespace
 
 at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
                        const ConvolutionRules& rules) {
-  if (x.is_cpu() && x.scalar_type() == at::kFloat && at::globalContext().userEnabledMkldnn())
-    return OneDnnConvolution::apply(x, weight, bias, rules);
+  if (by_one_dnn(x)) return OneDnnConvolution::apply(x, weight, bias, rules);
   const size_t dimensions = rules.stride.size();
   return at::convolution(x, weight, bias, rules.stride, rules.padding, ones(dimensions), rules.transposed,
                          zeros(dimensions), 1);
+}
+
+at::Tensor convolution_of_two(const at::Tensor& a, const at::Tensor& b, const at::Tensor& weight,
+                              const std::optional<at::Tensor>& bias, const ConvolutionRules& rules) {
+  if (by_one_dnn(a)) return OneDnnConvolutionOfTwo::apply(a, b, weight, bias, rules);
+  return convolution(at::cat({a, b}, 1), weight, bias, rules);
 }
 
 }  // namespace voxgrad

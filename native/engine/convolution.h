@@ -19,4 +19,9 @@ struct ConvolutionRules {
 at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
                        const ConvolutionRules& rules);
 
+/// convolution(cat({a, b}, 1), weight, nothing, rules) for one that is not transposed. On the CPU in float32 what is
+/// kept for the gradient is a and b, which others keep as well, and not their concatenation.
+at::Tensor convolution_of_two(const at::Tensor& a, const at::Tensor& b, const at::Tensor& weight,
+                              const std::optional<at::Tensor>& bias, const ConvolutionRules& rules);
+
 }  // namespace voxgrad

@@ -219,12 +219,16 @@ at::MemoryFormat Network::memory_format() const {
   return config_.dimensions == 3 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
 }
 
-at::Tensor Network::apply(const ConvBlock& block, const at::Tensor& x, const TrainingPass* pass) const {
+at::Tensor Network::apply(const ConvBlock& block, const at::Tensor& x, const TrainingPass* pass,
+                          const at::Tensor& skip) const {
   // In front of an instance norm the convolution's bias is left out: the norm subtracts each channel's mean and so
   // cancels it exactly. The parameter exists and is saved as in nnU-Net. Batch norm's running mean contains it.
   std::optional<at::Tensor> added;
   if (config_.batchNorm && block.bias) added = parameters_[*block.bias].tensor;
-  at::Tensor y = convolution(x, parameters_[block.weight].tensor, added, {block.stride, block.padding});
+  const at::Tensor& kernel = parameters_[block.weight].tensor;
+  const ConvolutionRules rules = {block.stride, block.padding};
+  at::Tensor y =
+      skip.defined() ? convolution_of_two(x, skip, kernel, added, rules) : convolution(x, kernel, added, rules);
   if (block.dropout && pass != nullptr && pass->dropout.defined()) {
     std::vector<int64_t> channels(static_cast<size_t>(y.dim()), 1);
     channels[0] = y.size(0), channels[1] = y.size(1);
@@ -278,8 +282,7 @@ std::vector<at::Tensor> Network::forward(const at::Tensor& image, const std::vec
     const size_t output = levels - 1 - level;
     const Convolution &up = upsamplings_[level], &head = heads_[level];
     x = convolution(x, parameters_[up.weight].tensor, bias_of(up), {up.stride, zeros_, /*transposed=*/true});
-    x = at::cat({x, skips[output]}, 1);
-    for (const auto& block : decoder_[level]) x = apply(block, x, pass);
+    for (const auto& block : decoder_[level]) x = apply(block, x, pass, std::exchange(skips[output], at::Tensor()));
     if (!wanted[output]) continue;
     logits[output] = convolution(x, parameters_[head.weight].tensor, bias_of(head), {ones_, zeros_});
   }

@@ -107,7 +107,9 @@ class Network {
                         const std::vector<int64_t>& stride, bool bias);
   ResidualBlock make_residual(const std::string& prefix, int64_t in, int64_t out, const std::vector<int64_t>& kernel,
                               const std::vector<int64_t>& stride);
-  at::Tensor apply(const ConvBlock& block, const at::Tensor& x, const TrainingPass* pass) const;
+  // With a skip, of x and the skip's channels behind it.
+  at::Tensor apply(const ConvBlock& block, const at::Tensor& x, const TrainingPass* pass,
+                   const at::Tensor& skip = {}) const;
   at::Tensor apply(const ResidualBlock& block, const at::Tensor& x, const TrainingPass* pass) const;
   // With the leaky ReLU behind it.
   at::Tensor batch_norm(const ConvBlock& block, const at::Tensor& x, const TrainingPass* pass) const;

@@ -5,8 +5,8 @@
 #include <ATen/Parallel.h>
 #include <ATen/ThreadLocalState.h>
 #include <omp.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/engine.h>
 
 #include <future>
 
@@ -54,41 +54,47 @@ std::vector<at::Tensor> defined_of(const std::vector<at::Tensor>& tensors) {
 
 }  // namespace
 
-/// One forward pass by samples, which lives until its backward pass: every worker's graph and logits.
+/// One forward pass by samples. It lives until its backward pass, with every worker's graph.
 class SampleParallel::Pass : public torch::CustomClassHolder {
  public:
-  Pass(const SampleParallel& owner, const at::Tensor& image, const std::vector<bool>& wanted, const TrainingPass* pass)
-      : pool_(*owner.pool_), logits_(static_cast<size_t>(owner.workers_)), samples_(image.size(0)) {
-    run_all(pool_, workers(), [&](int64_t worker) {
+  /// The logits of the whole batch for every wanted head.
+  std::vector<at::Tensor> forward(const SampleParallel& owner, const at::Tensor& image, const std::vector<bool>& wanted,
+                                  const TrainingPass* pass) {
+    pool_ = owner.pool_.get();
+    samples_ = image.size(0);
+    std::vector<std::vector<at::Tensor>> logits(static_cast<size_t>(owner.workers_));
+    ends_.resize(logits.size());
+    run_all(*pool_, workers(), [&](int64_t worker) {
+      const auto index = static_cast<size_t>(worker);
       const TrainingPass own = {pass && pass->dropout.defined() ? part(pass->dropout, worker) : at::Tensor(), {}};
-      logits_[static_cast<size_t>(worker)] =
-          defined_of(owner.network_.forward(part(image, worker), wanted, pass ? &own : nullptr));
+      for (const at::Tensor& head : owner.network_.forward(part(image, worker), wanted, pass ? &own : nullptr)) {
+        if (!head.defined()) continue;
+        logits[index].push_back(head.detach());
+        if (head.requires_grad()) ends_[index].push_back(torch::autograd::impl::gradient_edge(head));
+      }
     });
-  }
-
-  /// The wanted heads' logits of the whole batch.
-  std::vector<at::Tensor> joined() const {
-    const at::NoGradGuard no_grad;
-    std::vector<at::Tensor> result;
-    for (size_t head = 0; head < logits_[0].size(); ++head) {
+    std::vector<at::Tensor> joined;
+    for (size_t head = 0; head < logits[0].size(); ++head) {
       std::vector<at::Tensor> parts;
-      for (const auto& own : logits_) parts.push_back(own[head]);
-      result.push_back(at::cat(parts));
+      for (auto& own : logits) parts.push_back(std::move(own[head]));
+      joined.push_back(at::cat(parts));
     }
-    return result;
+    return joined;
   }
 
   /// Gradients of the parameters; undefined for one that no logits depend on.
   std::vector<at::Tensor> backward(const std::vector<at::Tensor>& gradients,
                                    const std::vector<at::Tensor>& parameters) {
-    std::vector<std::vector<at::Tensor>> parts(logits_.size());
-    run_all(pool_, workers(), [&](int64_t worker) {
+    torch::autograd::edge_list wanted;
+    for (const at::Tensor& parameter : parameters) wanted.push_back(torch::autograd::impl::gradient_edge(parameter));
+    std::vector<std::vector<at::Tensor>> parts(ends_.size());
+    run_all(*pool_, workers(), [&](int64_t worker) {
       std::vector<at::Tensor> own;
       for (const at::Tensor& gradient : gradients) own.push_back(part(gradient, worker));
       const auto index = static_cast<size_t>(worker);
-      const auto logits = std::move(logits_[index]);
-      parts[index] = torch::autograd::grad(logits, parameters, own, /*retain_graph=*/false, /*create_graph=*/false,
-                                           /*allow_unused=*/true);
+      parts[index] = torch::autograd::Engine::get_default_engine().execute(std::exchange(ends_[index], {}), own,
+                                                                           /*keep_graph=*/false, /*create_graph=*/false,
+                                                                           /*accumulate_grad=*/false, wanted);
     });
     for (size_t worker = 1; worker < parts.size(); ++worker)
       at::_foreach_add_(defined_of(parts[0]), defined_of(parts[worker]));
@@ -96,32 +102,36 @@ class SampleParallel::Pass : public torch::CustomClassHolder {
   }
 
  private:
-  int64_t workers() const { return static_cast<int64_t>(logits_.size()); }
+  int64_t workers() const { return static_cast<int64_t>(ends_.size()); }
   at::Tensor part(const at::Tensor& batch, int64_t worker) const {
     const int64_t first = worker * samples_ / workers(), end = (worker + 1) * samples_ / workers();
     return batch.narrow(0, first, end - first);
   }
 
-  c10::ThreadPool& pool_;
-  std::vector<std::vector<at::Tensor>> logits_;  // of each worker
-  const int64_t samples_;
+  c10::ThreadPool* pool_ = nullptr;
+  int64_t samples_ = 0;
+  std::vector<torch::autograd::edge_list> ends_;  // of each worker's graph: the logits, whose values nobody needs
 };
 
 /// Autograd's view of it: one function from the parameters to the logits.
 class SampleParallel::Joined : public torch::autograd::Function<Joined> {
  public:
   static std::vector<at::Tensor> forward(torch::autograd::AutogradContext* context, at::TensorList parameters,
-                                         const c10::intrusive_ptr<Pass>& pass) {
+                                         const SampleParallel& owner, const at::Tensor& image,
+                                         const std::vector<bool>& wanted, const TrainingPass* pass) {
+    auto own = c10::make_intrusive<Pass>();
+    const at::AutoGradMode with_gradient(true);
+    auto logits = own->forward(owner, image, wanted, pass);
     context->save_for_backward(parameters.vec());
-    context->saved_data["pass"] = at::IValue::make_capsule(pass);
-    return pass->joined();
+    context->saved_data["pass"] = at::IValue::make_capsule(std::move(own));
+    return logits;
   }
 
   static std::vector<at::Tensor> backward(torch::autograd::AutogradContext* context,
                                           const std::vector<at::Tensor>& gradients) {
     const auto pass = context->saved_data["pass"].toCapsule();
     auto result = static_cast<Pass&>(*pass).backward(gradients, context->get_saved_variables());
-    result.emplace_back();  // of the pass itself
+    result.resize(result.size() + 4);  // of the other arguments
     return result;
   }
 };
@@ -134,14 +144,13 @@ SampleParallel::SampleParallel(const Network& network, int64_t batch_size, int64
 std::vector<at::Tensor> SampleParallel::operator()(const at::Tensor& image, const std::vector<bool>& wanted,
                                                    const TrainingPass* pass) const {
   if (workers_ == 1) return network_.forward(image, wanted, pass);
-  auto own = c10::make_intrusive<Pass>(*this, image, wanted, pass);
   std::vector<at::Tensor> joined;
   if (at::GradMode::is_enabled()) {
     std::vector<at::Tensor> parameters;
     for (const Parameter& parameter : network_.parameters()) parameters.push_back(parameter.tensor);
-    joined = Joined::apply(at::TensorList(parameters), own);
+    joined = Joined::apply(at::TensorList(parameters), *this, image, wanted, pass);
   } else {
-    joined = own->joined();
+    joined = Pass().forward(*this, image, wanted, pass);
   }
   std::vector<at::Tensor> logits(wanted.size());
   for (size_t head = 0, next = 0; head < wanted.size(); ++head)
