@@ -1,5 +1,5 @@
-// Times the kernels of loss and pseudo-Dice on the CPU: nanoseconds of processor time a voxel, the median of five, so that other
-// processes matter little.
+// Times our own ops on the CPU: nanoseconds of processor time a voxel or element, the median of five, so that other
+// processes matter little; and the bytes a second that this makes by the ledger of native/kernels/traffic.h.
 //   OMP_NUM_THREADS=1 node bench/ops.mjs [NAME...]
 import { native } from '../dist/native/load.js'
 
@@ -20,32 +20,88 @@ function time(call, repeats) {
   return median(Array.from({ length: 5 }, once))
 }
 
-function problem(classes, extents) {
-  const shape = [2, classes, ...extents]
+const wave = (count, pitch) => Float32Array.from({ length: count }, (_, i) => 4 * Math.sin(i * pitch))
+const tensor = (shape, pitch = 1.7) => ({ data: wave(product(shape), pitch), shape })
+
+const ones = (shape) => ({ data: new Float32Array(product(shape)).fill(1), shape })
+
+/** Loss and counts of a batch of two. */
+function batch(classes, extents) {
   const voxels = 2 * product(extents)
-  const logits = { data: Float32Array.from({ length: voxels * classes }, (_, i) => 4 * Math.sin(i * 1.7)), shape }
-  const labels = {
-    data: Int16Array.from({ length: voxels }, (_, i) => (i >> 4) % classes),
-    shape: [2, ...extents],
-  }
-  return { logits, labels, voxels, outputs: Array.from({ length: classes }, (_, c) => [c, -1]).flat() }
+  const labels = { data: Int16Array.from({ length: voxels }, (_, i) => (i >> 4) % classes), shape: [2, ...extents] }
+  const outputs = Array.from({ length: classes }, (_, c) => [c, -1]).flat()
+  return { shape: [2, classes, ...extents], items: voxels, labels, outputs }
 }
 
-const cases = { 'hippocampus, 3 classes': problem(3, [40, 56, 40]), '117 classes': problem(117, [24, 24, 24]) }
+/** Activations: an item is an element. */
+const activations = (channels, extents) => ({
+  shape: [2, channels, ...extents],
+  items: 2 * channels * product(extents),
+})
+
+/** One tile of an image twice as wide, with its mirrored copies: an item is an element of the tile. */
+function tile(classes, extents, axes) {
+  const flips = Array.from({ length: 2 ** axes }, (_, i) => [i & 1, (i >> 1) & 1, (i >> 2) & 1])
+  const image = [extents[0], extents[1], 2 * extents[2]]
+  return {
+    shape: [flips.length, classes, ...extents],
+    items: classes * product(extents),
+    flips,
+    image,
+    classes,
+    extents,
+  }
+}
+
+const logits = {
+  'hippocampus, 3 classes': batch(3, [40, 56, 40]),
+  '117 classes': batch(117, [24, 24, 24]),
+}
 const ops = {
-  loss: ({ logits, labels, outputs }, repeats) =>
-    native().callOp('fused_loss', [
-      ...[logits, labels, outputs, false, -1, [1, 1], 0, false, false, 1e-5, 0],
-      ...[true, false, repeats],
-    ]),
-  counts: ({ logits, labels, outputs }, repeats) =>
-    native().callOp('count_dice', [logits, labels, outputs, false, -1, true, false, repeats]),
+  norm: {
+    name: 'instance_norm_leaky_relu',
+    item: 'element',
+    cases: { '32 channels': activations(32, [40, 56, 40]), '320 channels': activations(320, [5, 7, 5]) },
+    args: ({ shape }) => [
+      ...[tensor(shape), tensor(shape, 1.3), ones([shape[1]]), ones([shape[1]])],
+      ...[1e-5, 0.01, 1, 1, false, false],
+    ],
+  },
+  loss: {
+    name: 'fused_loss',
+    item: 'voxel',
+    cases: logits,
+    args: ({ shape, labels, outputs }) => [
+      ...[tensor(shape), labels, outputs, false, -1, [1, 1], 0, false, false, 1e-5, 0],
+      ...[1, false],
+    ],
+  },
+  counts: {
+    name: 'count_dice',
+    item: 'voxel',
+    cases: logits,
+    args: ({ shape, labels, outputs }) => [tensor(shape), labels, outputs, false, -1, 1, false],
+  },
+  accumulate: {
+    name: 'accumulate_',
+    item: 'element',
+    cases: { 'hippocampus, 8 copies': tile(3, [40, 56, 40], 3), '117 classes, 1 copy': tile(117, [24, 24, 24], 0) },
+    args: ({ shape, flips, image, classes, extents }) => [
+      ...[tensor([classes, ...image]), tensor(image), tensor(shape), tensor(extents), [0, 0, 1], flips.flat(), 0],
+      ...[1, false],
+    ],
+  },
 }
 const wanted = process.argv.slice(2)
-for (const [op, call] of Object.entries(ops)) {
+for (const [op, { name, item, cases, args }] of Object.entries(ops)) {
   if (wanted.length > 0 && !wanted.includes(op)) continue
-  for (const [name, data] of Object.entries(cases)) {
-    const ms = time((repeats) => call(data, repeats), 10)
-    console.log(`${op.padEnd(8)} ${name.padEnd(24)} ${((ms * 1e6) / data.voxels).toFixed(2)} ns a voxel`)
+  for (const [description, problem] of Object.entries(cases)) {
+    const given = args(problem)
+    const ms = time((repeats) => native().callOp(name, [...given, repeats]), 10)
+    const bytes = Number(native().callOp('traffic', [name, problem.shape, 0])[0].data[0])
+    const each = ((ms * 1e6) / problem.items).toFixed(2).padStart(7)
+    console.log(
+      `${op.padEnd(10)} ${description.padEnd(24)} ${each} ns a ${item.padEnd(7)} ${(bytes / ms / 1e6).toFixed(1).padStart(5)} GB/s`,
+    )
   }
 }

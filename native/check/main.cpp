@@ -11,13 +11,17 @@
 #include <cstring>
 #include <filesystem>
 
+#include "check/compiled_kernels.h"
 #include "check/op_parity.h"
 #include "check/pretend_device.h"
 #include "check/saves.h"
 #include "check/synthetic.h"
+#include "check/traffic.h"
 #include "engine/device.h"
 #include "engine/trainer.h"
 #include "failure.h"
+#include "kernels/launch.h"
+#include "kernels/traffic.h"
 
 using namespace voxgrad;
 
@@ -292,6 +296,32 @@ void check_places(const std::string& device) {
          c10::str("largest difference ", largest));
 }
 
+/// What is launched and what is compiled for CUDA are the same: a kernel that one list lacks fails here, without a GPU.
+void check_kernel_lists() {
+  const auto launched = launched_functors(), compiled = check::compiled_functors();
+  for (const std::string& name : launched)
+    if (!compiled.count(name)) expect(false, "no .cu file lists a kernel that is launched", check::readable(name));
+  for (const std::string& name : compiled)
+    if (!launched.count(name)) expect(false, "a .cu file lists a kernel that is never launched", check::readable(name));
+  expect(launched == compiled, "every kernel that is launched is compiled for CUDA",
+         c10::str(launched.size(), " launched, ", compiled.size(), " compiled"));
+}
+
+/// What the ledger says of the ops' traffic is what their kernels do, and nothing large is kept beside.
+void check_traffic() {
+  const auto counts = check::count_traffic();
+  bool good = true;
+  for (const auto& [name, stated, counted] : counts) {
+    if (stated != counted)
+      expect(good = false, "traffic of " + name, c10::str(stated, " stated, ", counted, " counted"));
+  }
+  const int64_t passes = norm_forward.total() + norm_backward.total();
+  expect(good && passes <= 9, "the ledger of traffic is right, and between convolutions there are at most 9 passes",
+         c10::str(counts.size(), " kernels counted, ", passes, " passes"));
+  for (const auto& [name, allowed, found] : check::count_memory())
+    expect(found <= allowed, name, c10::str(found, ", allowed are ", allowed));
+}
+
 void check_ops(const std::string& device) {
   double worst = 0;
   const auto compared = check::compare_ops(open_device(device));
@@ -367,6 +397,8 @@ int main(int argc, char** argv) {
     if (device == "save" && folders.size() == 1) return check::write_saves(folders[0], saves, megabytes), 0;
     if (device == "read" && !folders.empty()) return check::print_saves(folders), 0;
     if (device == "pretend") check::register_pretend_device();
+    check_kernel_lists();
+    if (device == "cpu") check_traffic();
     check_training(device, steps);
     if (device == "pretend") check_host_reads();
     check_places(device);

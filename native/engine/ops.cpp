@@ -3,6 +3,7 @@
 #include <torch/library.h>
 
 #include "engine/loss.h"
+#include "kernels/tensors.h"
 
 namespace voxgrad {
 
@@ -19,12 +20,6 @@ Targets targets_of(at::IntArrayRef outputs, bool overlapping, int64_t ignore_lab
     }
   }
   return Targets(config, logits.size(1), logits.device());
-}
-
-/// A copy in one of the layouts.
-at::Tensor laid_out(const at::Tensor& x, bool channels_last) {
-  const auto last = x.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
-  return x.clone(channels_last ? last : at::MemoryFormat::Contiguous);
 }
 
 std::tuple<at::Tensor, at::Tensor> level_loss_op(const at::Tensor& logits, const at::Tensor& labels,
@@ -45,11 +40,9 @@ std::tuple<at::Tensor, at::Tensor> fused_loss_op(const at::Tensor& logits, const
                                                  at::IntArrayRef outputs, bool overlapping, int64_t ignore_label,
                                                  at::ArrayRef<double> weights, double label_smoothing,
                                                  bool annotated_mean, bool batch_dice, double smooth, int64_t format,
-                                                 bool channels_last, bool kernels, int64_t repeats) {
+                                                 int64_t layout, bool kernels, int64_t repeats) {
   const c10::InferenceMode off(false);  // callOp runs every op in inference mode
-  constexpr std::array formats = {at::kFloat, at::kBFloat16, at::kHalf};
-  const at::Tensor leaf =
-      laid_out(logits.to(formats.at(static_cast<size_t>(format))), channels_last).requires_grad_(true);
+  const at::Tensor leaf = laid_out(logits.to(element_type(format)), layout).requires_grad_(true);
   const at::Tensor truth = labels.clone();
   const LossConfig config{weights[0], weights[1], 100, label_smoothing, annotated_mean, batch_dice, smooth, {}};
   LossTerms terms = loss_terms(targets_of(outputs, overlapping, ignore_label, logits), config);
@@ -65,10 +58,10 @@ std::tuple<at::Tensor, at::Tensor> fused_loss_op(const at::Tensor& logits, const
 }
 
 at::Tensor count_dice_op(const at::Tensor& logits_in, const at::Tensor& labels, at::IntArrayRef outputs,
-                         bool overlapping, int64_t ignore_label, bool channels_last, bool kernels, int64_t repeats) {
-  const at::Tensor logits = laid_out(logits_in, channels_last);
+                         bool overlapping, int64_t ignore_label, int64_t layout, bool kernels, int64_t repeats) {
+  const at::Tensor logits = laid_out(logits_in, layout);
   const Targets targets = targets_of(outputs, overlapping, ignore_label, logits);
-  const at::Tensor counts = at::zeros({3, targets.foreground_count()}, at::kLong);
+  const at::Tensor counts = at::zeros({3, targets.foreground_count()}, logits.options().dtype(at::kLong));
   for (int64_t i = 0; i < repeats; ++i) {
     add_dice_counts(logits, labels, targets.ignore_label(), targets.membership(), kernels,
                     {counts[0], counts[1], counts[2]});

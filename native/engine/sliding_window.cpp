@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "engine/autocast.h"
+#include "kernels/ops.h"
 
 namespace voxgrad {
 
@@ -78,6 +79,9 @@ at::Tensor predict_sliding_window(const Network& network, const at::Tensor& imag
       at::zeros({network.config().outputChannels, padded.size(1), padded.size(2), padded.size(3)}, options);
   at::Tensor weight_sum = at::zeros({padded.size(1), padded.size(2), padded.size(3)}, options);
 
+  at::Tensor copies_sum;  // of one tile's mirrored copies
+  if (flips.size() > 1) copies_sum = at::empty({logits.size(0), tile[0], tile[1], tile[2]}, options);
+
   auto box = [&tile](const at::Tensor& tensor, int64_t z, int64_t y, int64_t x) {
     const int64_t lead = tensor.dim() - 3;
     return tensor.narrow(lead, z, tile[0]).narrow(lead + 1, y, tile[1]).narrow(lead + 2, x, tile[2]);
@@ -89,17 +93,16 @@ at::Tensor predict_sliding_window(const Network& network, const at::Tensor& imag
       for (int64_t x : starts[2]) {
         at::Tensor patch = box(padded, z, y, x).unsqueeze(0);
         if (slices) patch = patch.squeeze(2);
-        at::Tensor sum;
-        for (const auto& flip : flips) {
+        for (size_t copy = 0; copy < flips.size(); ++copy) {
+          const auto& flip = flips[copy];
           const Autocast autocast(device, precision);
-          const at::Tensor output = network.forward(flip.empty() ? patch : patch.flip(flip)).to(at::kFloat);
-          const at::Tensor upright = flip.empty() ? output : output.flip(flip);
-          sum = sum.defined() ? sum + upright : upright;
+          at::Tensor output = network.forward(flip.empty() ? patch : patch.flip(flip)).squeeze(0);
+          if (slices) output = output.unsqueeze(1);
+          std::array<bool, 3> mirrored{};
+          for (const int64_t axis : flip) mirrored[static_cast<size_t>(axis - (slices ? 1 : 2))] = true;
+          accumulate(output, mirrored, static_cast<int64_t>(copy), static_cast<int64_t>(flips.size()), copies_sum,
+                     weights, box(logits, z, y, x), box(weight_sum, z, y, x));
         }
-        at::Tensor mean = (sum / static_cast<double>(flips.size())).squeeze(0);
-        if (slices) mean = mean.unsqueeze(1);
-        box(logits, z, y, x).add_(mean * weights);
-        box(weight_sum, z, y, x).add_(weights);
         if (!progress(++done, total)) return {};
       }
     }

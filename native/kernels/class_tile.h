@@ -24,7 +24,7 @@ struct ClassTile {
 
   /// Takes `count` voxels from `first` on; the rest of the tile does not count.
   template <class Element>
-  void load(const Element* logits, const LogitLayout& layout, const LevelLabels& from, int64_t sample, int64_t first,
+  void load(const Element* logits, const Layout& layout, const LevelLabels& from, int64_t sample, int64_t first,
             int64_t count) {
     const Element* start = logits + layout.offset(sample, first, 0);
     for (int64_t c = 0; c < channels; ++c) {
@@ -37,7 +37,7 @@ struct ClassTile {
   }
 
   template <class Element>
-  void store(Element* result, const LogitLayout& layout, int64_t sample, int64_t first, int64_t count) const {
+  void store(Element* result, const Layout& layout, int64_t sample, int64_t first, int64_t count) const {
     Element* start = result + layout.offset(sample, first, 0);
     for (int64_t c = 0; c < channels; ++c) {
       Element* out = start + c * layout.channel_stride;
@@ -82,11 +82,11 @@ constexpr int64_t kTile = ClassTile::kVoxels;
 constexpr int64_t kRun = 64 * kTile;
 
 /// Runs of a sample.
-inline int64_t runs_of(const LogitLayout& layout) { return (layout.voxels + kRun - 1) / kRun; }
+inline int64_t runs_of(const Layout& layout) { return (layout.voxels + kRun - 1) / kRun; }
 
 /// Calls work(tile, sample, first voxel, voxels, row) for all tiles of all runs, in parallel by runs.
 template <class Work>
-void for_each_tile(const LogitLayout& layout, const Work& work) {
+void for_each_tile(const Layout& layout, const Work& work) {
   const int64_t runs = runs_of(layout);
   at::parallel_for(0, layout.samples * runs, 1, [&](int64_t begin, int64_t end) {
     ClassTile tile(layout.channels);

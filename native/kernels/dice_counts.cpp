@@ -13,17 +13,17 @@ namespace voxgrad {
 namespace {
 
 template <class Element, bool kRegions>
-at::Tensor counts_by_kernels(const at::Tensor& tensor, const LogitLayout& layout, const LevelLabels& labels) {
+at::Tensor counts_by_kernels(const at::Tensor& tensor, const Layout& layout, const LevelLabels& labels) {
   const auto* logits = static_cast<const Element*>(tensor.data_ptr());
   const int64_t partials = partials_of(layout);
   at::Tensor winners;
-  if (!kRegions && layout.groups() > 1) {
+  if (!kRegions && class_groups(layout) > 1) {
     winners = at::empty({layout.samples * layout.voxels}, tensor.options().dtype(at::kShort));
     launch(tensor.device(), winners.numel(), Winners<Element>{logits, layout, winners.data_ptr<int16_t>()});
   }
   const at::Tensor counts =
       at::empty({layout.samples, partials, layout.channels * kCountColumns}, tensor.options().dtype(at::kInt));
-  launch(tensor.device(), layout.samples * partials * layout.groups(),
+  launch(tensor.device(), layout.samples * partials * class_groups(layout),
          DicePartialCounts<Element, kRegions>{logits, layout, labels,
                                               winners.defined() ? winners.data_ptr<int16_t>() : nullptr,
                                               counts.data_ptr<int32_t>(), partials},
@@ -61,7 +61,7 @@ VOXGRAD_VECTORIZED void add_counts(const int32_t* __restrict winners, const int3
 }
 
 template <class Element, bool kRegions>
-at::Tensor counts_by_loops(const at::Tensor& tensor, const LogitLayout& layout, const LevelLabels& labels) {
+at::Tensor counts_by_loops(const at::Tensor& tensor, const Layout& layout, const LevelLabels& labels) {
   const auto* logits = static_cast<const Element*>(tensor.data_ptr());
   const int64_t columns = layout.channels * kCountColumns, runs = runs_of(layout);
   const at::Tensor rows = at::zeros({layout.samples, runs, columns}, at::kLong);
@@ -89,10 +89,10 @@ at::Tensor counts_by_loops(const at::Tensor& tensor, const LogitLayout& layout, 
 void add_dice_counts(const at::Tensor& logits_in, const at::Tensor& labels_in, int64_t ignored,
                      const at::Tensor& membership, bool kernels, const std::array<at::Tensor, 3>& counts) {
   const at::Tensor logits = dense_logits(logits_in), labels = narrow_labels(labels_in);
-  const LogitLayout layout = logit_layout(logits);
+  const Layout layout = layout_of(logits);
   const LevelLabels level = level_labels(logits, labels, ignored, membership);
   at::Tensor found;
-  for_logit_type(logits, [&](auto element) {
+  for_element_type(logits, [&](auto element) {
     using Element = decltype(element);
     const bool loops = logits.is_cpu() && !kernels;
     if (membership.defined())

@@ -18,7 +18,7 @@ VOXGRAD_HOST_DEVICE inline bool wins(float later, float earlier) {
 template <class Element>
 struct Winners {
   const Element* logits;
-  LogitLayout layout;
+  Layout layout;
   int16_t* winners;
 
   VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
@@ -42,7 +42,7 @@ constexpr int64_t kCountColumns = 3;
 template <class Element, bool kRegions>
 struct DicePartialCounts {
   const Element* logits;
-  LogitLayout layout;
+  Layout layout;
   LevelLabels labels;
   const int16_t* winners;  // null where one thread takes all classes
   int32_t* counts;         // (samples, partials, classes * kCountColumns)
@@ -50,7 +50,7 @@ struct DicePartialCounts {
 
   VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
     int64_t sample, partial, first;
-    layout.split(i, partials, sample, partial, first);
+    split_classes(layout, i, partials, sample, partial, first);
     const int64_t count = layout.channels - first;
     int32_t both[kClassGroup] = {}, predicted[kClassGroup] = {}, present[kClassGroup] = {};
     for (int64_t voxel = partial; voxel < layout.voxels; voxel += partials) {

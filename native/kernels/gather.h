@@ -3,6 +3,7 @@
 // Rules of interpolation and of labels: kernels/warp.h.
 #pragma once
 #include "kernels/element.h"
+#include "kernels/layout.h"
 #include "kernels/warp.h"
 
 namespace voxgrad {
@@ -98,8 +99,8 @@ struct Gather {
   int64_t channels, voxel_stride, channel_stride;  // of target
 
   VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t x = i % geometry.output[2], rows = i / geometry.output[2];
-    voxel(rows / geometry.output[1], rows % geometry.output[1], x);
+    const Voxel at = voxel_of(i, geometry.output);
+    voxel(at.z, at.y, at.x);
   }
 
   VOXGRAD_HOST_DEVICE void voxel(int64_t z, int64_t y, int64_t x) const {

@@ -13,6 +13,7 @@
 
 #include "kernels/launch.h"
 #include "kernels/ops.h"
+#include "kernels/tensors.h"
 
 // The wheel's own kernels choose their instructions at run time; so do these.
 #define VOXGRAD_VECTORIZED __attribute__((target_clones("avx512f", "avx2", "default")))
@@ -20,14 +21,6 @@
 namespace voxgrad {
 
 namespace {
-
-NormLayout layout_of(const at::Tensor& x) {
-  const int64_t samples = x.size(0), channels = x.size(1), voxels = x.numel() / (samples * channels);
-  const bool channels_last = x.is_contiguous(x.suggest_memory_format()) && x.stride(1) == 1 && channels > 1;
-  TORCH_CHECK(channels_last || x.is_contiguous(), "instance_norm_leaky_relu: expected a dense tensor");
-  return channels_last ? NormLayout{samples, channels, voxels, channels, 1}
-                       : NormLayout{samples, channels, voxels, 1, voxels};
-}
 
 /// Per (sample, channel) rows, as float32: NormRow in three columns, behind them the mean.
 struct Statistics {
@@ -62,7 +55,7 @@ void fold(NormPartition& partition, at::Tensor& sums) {
 template <class Element>
 void forward_kernels(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight, const at::Tensor& bias,
                      const Statistics& statistics, double eps, float slope, bool keep_input) {
-  const NormLayout layout = layout_of(x);
+  const Layout layout = layout_of(x);
   NormPartition partition{layout, partials_of(layout.voxels)};
   const auto* values = static_cast<const Element*>(x.data_ptr());
   at::Tensor sums = sums_for(partition, x);
@@ -81,7 +74,7 @@ void forward_kernels(const at::Tensor& x, const at::Tensor& y, const at::Tensor&
 template <class Element>
 void backward_kernels(const at::Tensor& kept, const at::Tensor& gradient, const Statistics& statistics, float slope,
                       const at::Tensor& result, const at::Tensor& weight_gradient, const at::Tensor& bias_gradient) {
-  const NormLayout layout = layout_of(kept);
+  const Layout layout = layout_of(kept);
   NormPartition partition{layout, partials_of(layout.voxels)};
   const auto *values = static_cast<const Element*>(kept.data_ptr()),
              *gradients = static_cast<const Element*>(gradient.data_ptr());
@@ -152,7 +145,7 @@ VOXGRAD_VECTORIZED void input_gradient(const float* __restrict kept, const float
 
 /// Calls work(sample, first value of the run, voxels of the run, run) for all runs of all samples, in parallel.
 template <class Work>
-void for_each_run(const NormLayout& layout, const Work& work) {
+void for_each_run(const Layout& layout, const Work& work) {
   const int64_t runs = (layout.voxels + kRun - 1) / kRun;
   at::parallel_for(0, layout.samples * runs, 32, [&](int64_t begin, int64_t end) {
     for (int64_t index = begin; index < end; ++index) {
@@ -165,7 +158,7 @@ void for_each_run(const NormLayout& layout, const Work& work) {
 
 /// Two columns of sums a run, filled by `fill`, added in order in float64: result[sample * C + c] is {first, second}.
 template <class Fill>
-std::vector<std::array<double, 2>> sum_runs(const NormLayout& layout, const Fill& fill) {
+std::vector<std::array<double, 2>> sum_runs(const Layout& layout, const Fill& fill) {
   const int64_t channels = layout.channels, runs = (layout.voxels + kRun - 1) / kRun;
   std::vector<float> partial(static_cast<size_t>(layout.samples * runs * 2 * channels), 0.0f);
   for_each_run(layout, [&](int64_t sample, int64_t first, int64_t voxels, int64_t index) {
@@ -199,7 +192,7 @@ struct Columns {
 
 void forward_loops(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight, const at::Tensor& bias,
                    const Statistics& statistics, double eps, float slope, bool keep_input) {
-  const NormLayout layout = layout_of(x);
+  const Layout layout = layout_of(x);
   const int64_t channels = layout.channels;
   const float *values = x.data_ptr<float>(), *shift = bias.data_ptr<float>();
   float* const shifts = statistics.means();  // until these are known
@@ -226,7 +219,7 @@ void forward_loops(const at::Tensor& x, const at::Tensor& y, const at::Tensor& w
 
 void backward_loops(const at::Tensor& kept, const at::Tensor& gradient, const Statistics& statistics, float slope,
                     const at::Tensor& result, const at::Tensor& weight_gradient, const at::Tensor& bias_gradient) {
-  const NormLayout layout = layout_of(kept);
+  const Layout layout = layout_of(kept);
   const int64_t channels = layout.channels;
   const float *values = kept.data_ptr<float>(), *gradients = gradient.data_ptr<float>();
   const Columns columns(statistics);
@@ -262,20 +255,6 @@ void backward_loops(const at::Tensor& kept, const at::Tensor& gradient, const St
 
 bool takes_loops(const at::Tensor& x) {
   return x.is_cpu() && x.scalar_type() == at::kFloat && layout_of(x).channels_last();
-}
-
-template <class Work>
-void for_element_type(const at::Tensor& x, const Work& work) {
-  switch (x.scalar_type()) {
-    case at::kFloat:
-      return work(float{});
-    case at::kBFloat16:
-      return work(BFloat16{});
-    case at::kHalf:
-      return work(Float16{});
-    default:
-      TORCH_CHECK(false, "instance_norm_leaky_relu: expected float32, bfloat16 or float16");
-  }
 }
 
 /// (y, statistics); y is x itself, overwritten, unless the input is kept.
@@ -346,23 +325,22 @@ at::Tensor instance_norm_leaky_relu_(const at::Tensor& x, const at::Tensor& weig
 }
 
 namespace {
-/// A copy in one of the layouts.
-at::Tensor laid_out(const at::Tensor& x, bool channels_last) {
-  const auto last = x.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
-  return x.clone(channels_last ? last : at::MemoryFormat::Contiguous);
-}
-
-// For tests and benchmarks: any layout, and the kernels also on the CPU.
-std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> whole(const at::Tensor& x, const at::Tensor& gradient,
+// For tests and benchmarks: any layouts, and the kernels also on the CPU. Repeated, it normalizes its result again.
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> whole(const at::Tensor& x, const at::Tensor& gradient_in,
                                                                  const at::Tensor& weight, const at::Tensor& bias,
-                                                                 double eps, double slope, bool channels_last,
-                                                                 bool keep_input, bool kernels) {
-  const at::Tensor input = laid_out(x, channels_last);
+                                                                 double eps, double slope, int64_t layout,
+                                                                 int64_t gradient_layout, bool keep_input, bool kernels,
+                                                                 int64_t repeats) {
+  const at::Tensor input = laid_out(x, layout), gradient = laid_out(gradient_in, gradient_layout);
   const bool loops = !kernels && takes_loops(input);
-  const auto [y, statistics] = forward_op(input, weight, bias, eps, slope, keep_input, loops);
-  const auto [dx, dweight, dbias] =
-      backward_op(laid_out(gradient, channels_last), keep_input ? input : y, statistics, slope, loops);
-  return {y.contiguous(), dx.contiguous(), dweight, dbias};
+  std::tuple<at::Tensor, at::Tensor> found;
+  std::tuple<at::Tensor, at::Tensor, at::Tensor> gradients;
+  for (int64_t repeat = 0; repeat < repeats; ++repeat) {
+    found = forward_op(input, weight, bias, eps, slope, keep_input, loops);
+    gradients = backward_op(gradient, keep_input ? input : std::get<0>(found), std::get<1>(found), slope, loops);
+  }
+  return {std::get<0>(found).contiguous(), std::get<0>(gradients).contiguous(), std::get<1>(gradients),
+          std::get<2>(gradients)};
 }
 }  // namespace
 

@@ -6,6 +6,7 @@
 // (In-Place ABN, Rota Bulo et al., CVPR 2018). Source of the sums: torch.nn.InstanceNorm3d as nnU-Net uses it.
 #pragma once
 #include "kernels/element.h"
+#include "kernels/layout.h"
 
 namespace voxgrad {
 
@@ -18,18 +19,6 @@ struct NormRow {
 /// Sums in float32 and float64 of two quantities.
 struct NormSums {
   float first, second;
-};
-
-/// Where voxel v of row (sample, channel) lies: sample * voxels * channels + v * voxel_stride + channel *
-/// channel_stride.
-struct NormLayout {
-  int64_t samples, channels, voxels;
-  int64_t voxel_stride, channel_stride;
-
-  VOXGRAD_HOST_DEVICE int64_t start(int64_t sample, int64_t channel) const {
-    return sample * voxels * channels + channel * channel_stride;
-  }
-  VOXGRAD_HOST_DEVICE bool channels_last() const { return channel_stride == 1; }
 };
 
 VOXGRAD_HOST_DEVICE inline float leaky_relu(float value, float slope) { return value > 0 ? value : value * slope; }
@@ -51,16 +40,12 @@ VOXGRAD_HOST_DEVICE inline void recover(float kept, float gradient, const NormRo
 /// Partial sum p of a row adds the voxels p, p + partials, p + 2 * partials, ... so that neighboring threads read
 /// neighboring memory in either layout.
 struct NormPartition {
-  NormLayout layout;
+  Layout layout;
   int64_t partials;
 
   VOXGRAD_HOST_DEVICE int64_t count() const { return layout.samples * layout.channels * partials; }
   VOXGRAD_HOST_DEVICE void split(int64_t i, int64_t& sample, int64_t& channel, int64_t& partial) const {
-    const int64_t inner = layout.channels_last() ? layout.channels : partials;
-    const int64_t outer = layout.channels_last() ? partials : layout.channels;
-    sample = i / (inner * outer);
-    channel = layout.channels_last() ? i % inner : i / inner % outer;
-    partial = layout.channels_last() ? i / inner % outer : i % inner;
+    layout.split(i, partials, layout.channels, sample, partial, channel);
   }
   /// Where a partial sum is kept: (sample, partial, channel).
   VOXGRAD_HOST_DEVICE int64_t slot(int64_t sample, int64_t channel, int64_t partial) const {
@@ -74,10 +59,10 @@ struct NormShift {
   static constexpr int64_t kVoxels = 32;
   const Element* values;
   float* shifts;
-  NormLayout layout;
+  Layout layout;
 
   VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
-    const Element* row = values + layout.start(i / layout.channels, i % layout.channels);
+    const Element* row = values + layout.offset(i / layout.channels, 0, i % layout.channels);
     const int64_t count = layout.voxels < kVoxels ? layout.voxels : kVoxels;
     float sum = 0;
     for (int64_t k = 0; k < count; ++k)
@@ -97,8 +82,8 @@ struct NormMoments {
   VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
     int64_t sample, channel, partial;
     partition.split(i, sample, channel, partial);
-    const NormLayout& layout = partition.layout;
-    const Element* row = values + layout.start(sample, channel);
+    const Layout& layout = partition.layout;
+    const Element* row = values + layout.offset(sample, 0, channel);
     const float shift = shifts[sample * layout.channels + channel];
     NormSums result{0, 0};
     for (int64_t voxel = partial; voxel < layout.voxels; voxel += partition.partials)
@@ -119,8 +104,8 @@ struct NormGradientSums {
   VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
     int64_t sample, channel, partial;
     partition.split(i, sample, channel, partial);
-    const NormLayout& layout = partition.layout;
-    const int64_t start = layout.start(sample, channel);
+    const Layout& layout = partition.layout;
+    const int64_t start = layout.offset(sample, 0, channel);
     const NormRow row = rows[sample * layout.channels + channel];
     NormSums result{0, 0};
     for (int64_t voxel = partial; voxel < layout.voxels; voxel += partition.partials) {
@@ -184,7 +169,7 @@ struct NormFinish {
   bool keep_input;
 
   VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
-    const NormLayout& layout = partition.layout;
+    const Layout& layout = partition.layout;
     const int64_t sample = i / layout.channels, channel = i % layout.channels;
     double first = 0, second = 0;
     for (int64_t partial = 0; partial < partition.partials; ++partial) {
@@ -205,13 +190,12 @@ struct NormApply {
   Element* result;
   const float *means, *bias;
   const NormRow* rows;
-  NormLayout layout;
+  Layout layout;
   float slope;
 
   VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t channel = i / layout.channel_stride % layout.channels;
-    const int64_t row = i / (layout.voxels * layout.channels) * layout.channels + channel;
-    const float normalized = (to_float(values[i]) - means[row]) * rows[row].scale + bias[channel];
+    const int64_t row = layout.row_of(i);
+    const float normalized = (to_float(values[i]) - means[row]) * rows[row].scale + bias[layout.channel_of(i)];
     result[i] = from_float<Element>(leaky_relu(normalized, slope));
   }
 };
@@ -224,7 +208,7 @@ struct NormParameterGradients {
   NormPartition partition;
 
   VOXGRAD_HOST_DEVICE void operator()(int64_t channel) const {
-    const NormLayout& layout = partition.layout;
+    const Layout& layout = partition.layout;
     const auto voxels = static_cast<double>(layout.voxels);
     double weight_sum = 0, bias_sum = 0;
     for (int64_t sample = 0; sample < layout.samples; ++sample) {
@@ -251,12 +235,11 @@ struct NormInputGradient {
   Element* result;
   const NormRow* rows;
   const NormSums* means;
-  NormLayout layout;
+  Layout layout;
   float slope, inverse_slope;
 
   VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t channel = i / layout.channel_stride % layout.channels;
-    const int64_t row = i / (layout.voxels * layout.channels) * layout.channels + channel;
+    const int64_t row = layout.row_of(i);
     float g, normalized;
     recover(to_float(kept[i]), to_float(gradient[i]), rows[row], slope, inverse_slope, g, normalized);
     result[i] = from_float<Element>(rows[row].scale * (g - means[row].first - normalized * means[row].second));

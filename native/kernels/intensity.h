@@ -233,8 +233,7 @@ struct SampleCoarse {
   LowResolution grid;
 
   VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t x = i % grid.coarse[2], y = i / grid.coarse[2] % grid.coarse[1],
-                  z = i / grid.coarse[2] / grid.coarse[1];
+    const auto [z, y, x] = voxel_of(i, grid.coarse);
     coarse[i] =
         values[mirrored_index(grid.fine, grid.flip, grid.nearest(0, z), grid.nearest(1, y), grid.nearest(2, x))];
   }
@@ -249,7 +248,8 @@ struct SampleFine {
   LowResolution grid;
 
   VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t at[3] = {i / grid.fine[2] / grid.fine[1], i / grid.fine[2] % grid.fine[1], i % grid.fine[2]};
+    const Voxel voxel = voxel_of(i, grid.fine);
+    const int64_t at[3] = {voxel.z, voxel.y, voxel.x};
     int64_t low[3], high[3];
     float weight[3];
     for (int axis = 0; axis < 3; ++axis) grid.between(axis, at[axis], low[axis], high[axis], weight[axis]);

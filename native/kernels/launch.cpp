@@ -16,6 +16,11 @@ using FindLauncher = CudaLauncher (*)(const char* type_name);
 FindLauncher find_launcher = nullptr;
 std::atomic<int64_t> launches{0};
 
+std::set<std::string>& functors() {
+  static std::set<std::string> names;
+  return names;
+}
+
 /// Beside the file that this code was linked into, or in Release below it (the check program).
 std::string path_of(const std::string& library) {
   Dl_info info;
@@ -54,6 +59,9 @@ void launch_on_cuda(const std::type_info& functor_type, const void* functor, int
                   std::string("CUDA refused the kernel ") + functor_type.name() + ": error " + std::to_string(error));
   }
 }
+
+bool note_launched(const std::type_info& functor_type) { return functors().insert(functor_type.name()), true; }
+std::set<std::string> launched_functors() { return functors(); }
 
 int64_t launch_count() { return launches; }
 void count_launch() { ++launches; }

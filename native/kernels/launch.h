@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <c10/core/Device.h>
 
+#include <set>
 #include <string>
 #include <typeinfo>
 
@@ -23,6 +24,17 @@ void* find_in_library(const std::string& library, const char* function);
 /// Runs a functor on the device's current stream. Throws Failure(ERR_DEVICE) if the library lacks it or CUDA refuses.
 void launch_on_cuda(const std::type_info& functor_type, const void* functor, int64_t count, c10::Device device);
 
+/// Enters a functor's type among those that the program may launch; returns true.
+bool note_launched(const std::type_info& functor_type);
+/// Type names of all functors that launch() is called with anywhere in the program, whether it has run or not. Each
+/// needs a VOXGRAD_CUDA_KERNEL in a .cu file; native/check compares the two.
+std::set<std::string> launched_functors();
+
+template <class Functor>
+struct Launched {
+  static inline const bool noted = note_launched(typeid(Functor));
+};
+
 /// How many kernels have been launched outside of the CPU.
 int64_t launch_count();
 void count_launch();
@@ -30,6 +42,7 @@ void count_launch();
 /// Calls functor(i) for i from 0 to count - 1, in any order. `grain`: the fewest calls that are worth a CPU thread.
 template <class Functor>
 void launch(c10::Device device, int64_t count, const Functor& functor, int64_t grain = 4096) {
+  static_cast<void>(&Launched<Functor>::noted);  // brings the entry into being
   if (count <= 0) return;
   if (!device.is_cpu()) count_launch();
   if (device.is_cuda()) return launch_on_cuda(typeid(Functor), &functor, count, device);

@@ -3,20 +3,13 @@
 #include <ATen/ATen.h>
 
 #include "kernels/loss.h"
+#include "kernels/tensors.h"
 
 namespace voxgrad {
 
 /// The tensor itself if it is dense in one of the two layouts, else a contiguous copy.
 inline at::Tensor dense_logits(const at::Tensor& logits) {
   return logits.is_contiguous(logits.suggest_memory_format()) ? logits : logits.contiguous();
-}
-
-inline LogitLayout logit_layout(const at::Tensor& logits) {
-  const int64_t samples = logits.size(0), channels = logits.size(1), voxels = logits.numel() / (samples * channels);
-  TORCH_CHECK(voxels <= INT32_MAX, "expected at most 2^31 - 1 voxels a sample, found ", voxels);
-  const bool channels_last = channels > 1 && logits.stride(1) == 1;
-  return channels_last ? LogitLayout{samples, channels, voxels, channels, 1}
-                       : LogitLayout{samples, channels, voxels, 1, voxels};
 }
 
 /// int8 or int16, contiguous.
@@ -31,6 +24,8 @@ inline LevelLabels level_labels(const at::Tensor& logits, const at::Tensor& labe
   TORCH_CHECK(labels.dim() + 1 == logits.dim() && labels.size(0) == logits.size(0) &&
                   labels.device() == logits.device() && logits.dim() <= 5,
               "expected labels (B, ...) for logits (B, C, ...), found ", labels.sizes(), " for ", logits.sizes());
+  const int64_t voxels = logits.numel() / (logits.size(0) * logits.size(1));
+  TORCH_CHECK(voxels <= INT32_MAX, "expected at most 2^31 - 1 voxels a sample, found ", voxels);
   LevelLabels result{labels.data_ptr(), labels.scalar_type() == at::kChar,
                      {1, 1, 1},         {1, 1, 1},
                      {1, 1, 1},         static_cast<int32_t>(ignored >= 0 ? ignored : -1),
@@ -48,24 +43,9 @@ inline LevelLabels level_labels(const at::Tensor& logits, const at::Tensor& labe
   return result;
 }
 
-/// Calls work with a value of the number format of the logits.
-template <class Work>
-void for_logit_type(const at::Tensor& logits, const Work& work) {
-  switch (logits.scalar_type()) {
-    case at::kFloat:
-      return work(float{});
-    case at::kBFloat16:
-      return work(BFloat16{});
-    case at::kHalf:
-      return work(Float16{});
-    default:
-      TORCH_CHECK(false, "expected logits of float32, bfloat16 or float16, found ", logits.scalar_type());
-  }
-}
-
 /// Partial sums of a sample: as many that a large accelerator is busy, and each still adds some 64 voxels.
-inline int64_t partials_of(const LogitLayout& layout) {
-  return std::clamp<int64_t>(layout.voxels / 64, 1, std::max<int64_t>(32768 / layout.groups(), 1024));
+inline int64_t partials_of(const Layout& layout) {
+  return std::clamp<int64_t>(layout.voxels / 64, 1, std::max<int64_t>(32768 / class_groups(layout), 1024));
 }
 
 }  // namespace voxgrad

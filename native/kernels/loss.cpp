@@ -20,12 +20,12 @@ namespace {
 /// One level's tensors as the kernels see them.
 struct Level {
   at::Tensor logits;
-  LogitLayout layout;
+  Layout layout;
   LevelLabels labels;
 };
 
 Level level_of(const at::Tensor& logits, const at::Tensor& labels, const LossTerms& terms) {
-  return {logits, logit_layout(logits), level_labels(logits, labels, terms.ignored, terms.membership)};
+  return {logits, layout_of(logits), level_labels(logits, labels, terms.ignored, terms.membership)};
 }
 
 LossRule rule_of(const LossTerms& terms, double weight) {
@@ -43,7 +43,7 @@ DiceSlope* slopes_in(const at::Tensor& coefficients) {
 /// Normalizers and, with slopes, their means: one number a voxel each; undefined where one thread takes all classes.
 template <class Element>
 std::array<at::Tensor, 2> normalizers_of(const Level& level, const DiceSlope* slopes) {
-  if (level.labels.membership || level.layout.groups() == 1) return {};
+  if (level.labels.membership || class_groups(level.layout) == 1) return {};
   const int64_t count = level.layout.samples * level.layout.voxels;
   const auto options = level.logits.options().dtype(at::kFloat);
   std::array<at::Tensor, 2> result = {at::empty({count}, options), at::empty({slopes ? count : 0}, options)};
@@ -58,12 +58,12 @@ const float* floats_in(const at::Tensor& tensor) { return tensor.defined() ? ten
 /// The sums of a level, (samples, columns) float64.
 template <class Element, bool kRegions>
 at::Tensor sums_by_kernels(const Level& level, float label_smoothing) {
-  const LogitLayout& layout = level.layout;
+  const Layout& layout = level.layout;
   const int64_t columns = loss_columns(layout.channels);
   const int64_t partials = partials_of(layout);
   const auto normalizers = normalizers_of<Element>(level, nullptr);
   const at::Tensor partial = at::empty({layout.samples, partials, columns}, level.logits.options().dtype(at::kFloat));
-  launch(level.logits.device(), layout.samples * partials * layout.groups(),
+  launch(level.logits.device(), layout.samples * partials * class_groups(layout),
          LossSums<Element, kRegions>{static_cast<const Element*>(level.logits.data_ptr()), layout, level.labels,
                                      floats_in(normalizers[0]), partial.data_ptr<float>(), partials, label_smoothing},
          64);
@@ -74,7 +74,7 @@ template <class Element, bool kRegions>
 void gradient_by_kernels(const Level& level, const at::Tensor& coefficients, const at::Tensor& outer,
                          float label_smoothing, const at::Tensor& gradient) {
   const auto normalizers = normalizers_of<Element>(level, slopes_in(coefficients));
-  launch(gradient.device(), level.layout.samples * level.layout.voxels * level.layout.groups(),
+  launch(gradient.device(), level.layout.samples * level.layout.voxels * class_groups(level.layout),
          LossGradient<Element, kRegions>{static_cast<const Element*>(level.logits.data_ptr()),
                                          static_cast<Element*>(gradient.data_ptr()), level.layout, level.labels,
                                          floats_in(normalizers[0]), floats_in(normalizers[1]), slopes_in(coefficients),
@@ -210,7 +210,7 @@ void truth_of_region(const ClassTile& tile, const LevelLabels& labels, int64_t r
 
 template <class Element, bool kRegions>
 at::Tensor sums_by_loops(const Level& level, float label_smoothing) {
-  const LogitLayout& layout = level.layout;
+  const Layout& layout = level.layout;
   const int64_t columns = loss_columns(layout.channels), runs = runs_of(layout);
   std::vector<double> rows(static_cast<size_t>(layout.samples * runs * columns), 0.0);
   for_each_tile(layout, [&](ClassTile& tile, int64_t sample, int64_t first, int64_t count, int64_t index) {
@@ -240,7 +240,7 @@ at::Tensor sums_by_loops(const Level& level, float label_smoothing) {
 template <class Element, bool kRegions>
 void gradient_by_loops(const Level& level, const at::Tensor& coefficients, const at::Tensor& outer_gradient,
                        float label_smoothing, const at::Tensor& gradient) {
-  const LogitLayout& layout = level.layout;
+  const Layout& layout = level.layout;
   const float entropy_slope = *coefficients.data_ptr<float>(), outer = *outer_gradient.data_ptr<float>();
   for_each_tile(layout, [&](ClassTile& tile, int64_t sample, int64_t first, int64_t count, int64_t) {
     const DiceSlope* slopes = slopes_in(coefficients) + sample * layout.channels;
@@ -275,7 +275,7 @@ std::pair<at::Tensor, std::vector<at::Tensor>> forward(at::TensorList logits, co
   for (size_t i = 0; i < logits.size(); ++i) {
     const Level level = level_of(logits[i], labels, terms);
     at::Tensor sums;
-    for_logit_type(level.logits, [&](auto element) {
+    for_element_type(level.logits, [&](auto element) {
       using Element = decltype(element);
       const bool loops = level.logits.is_cpu() && !terms.kernels;
       if (terms.membership.defined())
@@ -284,7 +284,7 @@ std::pair<at::Tensor, std::vector<at::Tensor>> forward(at::TensorList logits, co
         sums =
             loops ? sums_by_loops<Element, false>(level, smoothing) : sums_by_kernels<Element, false>(level, smoothing);
     });
-    const LogitLayout& layout = level.layout;
+    const Layout& layout = level.layout;
     coefficients.push_back(at::empty({1 + 2 * layout.samples * channels}, options));
     launch(labels.device(), channels,
            LossCoefficients{sums.data_ptr<double>(), rule_of(terms, terms.level_weights[i]), layout.samples, channels,
@@ -302,7 +302,7 @@ at::Tensor backward(const at::Tensor& logits, const at::Tensor& labels, const Lo
   const Level level = level_of(logits, labels, terms);
   const at::Tensor gradient = at::empty_like(logits);
   const auto smoothing = static_cast<float>(terms.label_smoothing);
-  for_logit_type(logits, [&](auto element) {
+  for_element_type(logits, [&](auto element) {
     using Element = decltype(element);
     const bool loops = logits.is_cpu() && !terms.kernels;
     if (terms.membership.defined()) {

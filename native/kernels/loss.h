@@ -7,14 +7,12 @@
 #pragma once
 #include "kernels/element.h"
 #include "kernels/fold.h"
+#include "kernels/layout.h"
 
 namespace voxgrad {
 
 /// Classes that one thread of an accelerator takes, in registers.
 constexpr int64_t kClassGroup = 8;
-
-/// Passes over the logits, forward and backward, of a softmax over so many classes (reading and writing count alike).
-constexpr int64_t loss_passes(int64_t classes) { return classes <= kClassGroup ? 3 : 5; }
 
 /// exp(x) for x <= 0 to 2 units in the last place, not a number for what is none. Source: Cephes' expf (S. Moshier),
 /// here without a branch and without a call, so that loops over it become vector instructions.
@@ -62,24 +60,16 @@ struct Sigmoid {
   }
 };
 
-/// Where a value of a dense (samples, channels, ...) tensor lies.
-struct LogitLayout {
-  int64_t samples, channels, voxels;
-  int64_t voxel_stride, channel_stride;
-
-  VOXGRAD_HOST_DEVICE int64_t offset(int64_t sample, int64_t voxel, int64_t channel) const {
-    return sample * voxels * channels + voxel * voxel_stride + channel * channel_stride;
-  }
-  VOXGRAD_HOST_DEVICE int64_t groups() const { return (channels + kClassGroup - 1) / kClassGroup; }
-  /// Splits an index over (sample, item, group of classes) so that neighboring threads read neighboring memory.
-  VOXGRAD_HOST_DEVICE void split(int64_t i, int64_t items, int64_t& sample, int64_t& item, int64_t& first) const {
-    const int64_t inner = channel_stride == 1 ? groups() : items, outer = channel_stride == 1 ? items : groups();
-    const int64_t a = i % inner, b = i / inner % outer;
-    sample = i / inner / outer;
-    item = channel_stride == 1 ? b : a;
-    first = (channel_stride == 1 ? a : b) * kClassGroup;
-  }
-};
+/// Threads of an accelerator that share a voxel's classes.
+VOXGRAD_HOST_DEVICE inline int64_t class_groups(const Layout& layout) {
+  return (layout.channels + kClassGroup - 1) / kClassGroup;
+}
+/// Splits an index over (sample, item, group of classes); first: the group's first class.
+VOXGRAD_HOST_DEVICE inline void split_classes(const Layout& layout, int64_t i, int64_t items, int64_t& sample,
+                                              int64_t& item, int64_t& first) {
+  layout.split(i, items, class_groups(layout), sample, item, first);
+  first *= kClassGroup;
+}
 
 /// Labels (samples, full extents) as a level sees them: nearest-exact, floor((i + 0.5) * in / out).
 struct LevelLabels {
@@ -129,7 +119,7 @@ struct DiceSlope {
 template <class Element>
 struct LossNormalizers {
   const Element* logits;
-  LogitLayout layout;
+  Layout layout;
   LevelLabels labels;
   const DiceSlope* slopes;  // (samples, channels), or null
   float *normalizers, *means;
@@ -172,11 +162,11 @@ VOXGRAD_HOST_DEVICE inline float log_sum_of(const float (&x)[kClassGroup]) {
 }
 
 /// Partial sums: number p adds the voxels p, p + partials, p + 2 * partials, ... of a sample; index:
-/// LogitLayout::split over the partials.
+/// split_classes over the partials.
 template <class Element, bool kRegions>
 struct LossSums {
   const Element* logits;
-  LogitLayout layout;
+  Layout layout;
   LevelLabels labels;
   const float* normalizers;  // null where one thread takes all classes
   float* sums;               // (samples, partials, columns)
@@ -185,7 +175,7 @@ struct LossSums {
 
   VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
     int64_t sample, partial, first;
-    layout.split(i, partials, sample, partial, first);
+    split_classes(layout, i, partials, sample, partial, first);
     const int64_t count = layout.channels - first;
     float probability[kClassGroup] = {}, both[kClassGroup] = {}, truth[kClassGroup] = {}, entropy[kClassGroup] = {};
     float annotated = 0;
@@ -299,12 +289,12 @@ struct LossTotal {
   }
 };
 
-/// The gradient of the logits; index: LogitLayout::split over the voxels.
+/// The gradient of the logits; index: split_classes over the voxels.
 template <class Element, bool kRegions>
 struct LossGradient {
   const Element* logits;
   Element* gradient;
-  LogitLayout layout;
+  Layout layout;
   LevelLabels labels;
   const float *normalizers, *means;  // null where one thread takes all classes
   const DiceSlope* slopes;
@@ -313,7 +303,7 @@ struct LossGradient {
 
   VOXGRAD_HOST_DEVICE void operator()(int64_t i) const {
     int64_t sample, voxel, first;
-    layout.split(i, layout.voxels, sample, voxel, first);
+    split_classes(layout, i, layout.voxels, sample, voxel, first);
     const int64_t count = layout.channels - first;
     const int32_t label = labels.at(sample, voxel);
     Element* result = gradient + layout.offset(sample, voxel, first);

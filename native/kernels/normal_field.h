@@ -38,8 +38,8 @@ struct AddNormalField {
   VOXGRAD_HOST_DEVICE int64_t place_of(int64_t i) const {
     if (!flip[0] && !flip[1] && !flip[2]) return i;
     const int64_t volume = extents[0] * extents[1] * extents[2], at = i % volume;
-    return i - at +
-           mirrored_index(extents, flip, at / extents[2] / extents[1], at / extents[2] % extents[1], at % extents[2]);
+    const Voxel voxel = voxel_of(at, extents);
+    return i - at + mirrored_index(extents, flip, voxel.z, voxel.y, voxel.x);
   }
 };
 

@@ -48,6 +48,16 @@ void gamma_channel(const at::Tensor& values, float exponent, bool invert);
 at::Tensor instance_norm_leaky_relu_(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps,
                                      double negative_slope, bool keep_input);
 
+/// Adds what the network says of a tile to the sums of an image. output: (classes, z, y, x) float32, bfloat16 or
+/// float16 in any layout, of a tile that was mirrored along the axes of `flip`: copy number `copy` (from 0) of
+/// `copies`, the mean of which counts. copies_sum: a contiguous buffer of the output's extents, unused with a single
+/// copy. weights: (z, y, x) contiguous; sums, weight_sums: the tile's place in (classes, z, y, x) and (z, y, x), all
+/// float32. kernels: an accelerator's also on the CPU. The results on the CPU are those of ATen's sum, div, mul and
+/// add_.
+void accumulate(const at::Tensor& output, const std::array<bool, 3>& flip, int64_t copy, int64_t copies,
+                const at::Tensor& copies_sum, const at::Tensor& weights, const at::Tensor& sums,
+                const at::Tensor& weight_sums, bool kernels = false);
+
 /// How the losses of all levels are made: soft Dice and cross-entropy, of a softmax or, with regions, of sigmoids. See
 /// level_loss in engine/loss.h.
 struct LossTerms {

@@ -23,10 +23,22 @@ TORCH_LIBRARY(voxgrad, m) {
   // The same, composed of ATen's ops on any device.
   m.def("add_normal_field_composed_(Tensor(a!) values, float standard_deviation, int[] words) -> ()");
   // Instance norm and leaky ReLU with the gradients of x, weight and bias for a gradient of the result. keep_input:
-  // backward is given x, not the result; kernels: those of an accelerator, also on the CPU.
+  // backward is given x, not the result; layouts: 0 contiguous, 1 channels-last, 2 neither (the gradient's alone);
+  // kernels: those of an accelerator, also on the CPU; repeats: for benchmarks.
   m.def(
       "instance_norm_leaky_relu(Tensor x, Tensor gradient, Tensor weight, Tensor bias, float eps, "
-      "float negative_slope, bool channels_last, bool keep_input, bool kernels) -> (Tensor, Tensor, Tensor, Tensor)");
+      "float negative_slope, int layout, int gradient_layout, bool keep_input, bool kernels, "
+      "int repeats) -> (Tensor, Tensor, "
+      "Tensor, Tensor)");
+  // Adds a tile at `start` to an image's sums (classes, z, y, x) and its weights' sums (z, y, x): the mean of its
+  // outputs (copies, classes, z, y, x), each mirrored along the axes whose flip (3 a copy) is 1. format, layout,
+  // kernels, repeats: as those of fused_loss.
+  m.def(
+      "accumulate_(Tensor(a!) sums, Tensor(b!) weight_sums, Tensor outputs, Tensor weights, int[] start, int[] flips, "
+      "int format, int layout, bool kernels, int repeats) -> (Tensor(a!), Tensor(b!))");
+  // Bytes that an op of these reads and writes of its large tensors, by the ledger in kernels/traffic.h. shape: of its
+  // first large tensor; format: as that of fused_loss.
+  m.def("traffic(str op, int[] shape, int format) -> Tensor");
   // The four words of one Philox4x32-10 block.
   m.def("philox_block(int[] counter, int[] key) -> Tensor");
 
@@ -112,16 +124,16 @@ TORCH_LIBRARY(voxgrad, m) {
       "float top_k_percent, float label_smoothing, bool annotated_mean, bool batch_dice, float smooth) -> (Tensor, "
       "Tensor)");
   // The same by the training's own kernels: logits of a level in number format 0 (float32), 1 (bfloat16) or 2 (float16)
-  // and a layout, labels at full resolution; kernels: those of an accelerator, also on the CPU; done
+  // and a layout (0, 1, 2 as above), labels at full resolution; kernels: those of an accelerator, also on the CPU; done
   // `repeats` times, for benchmarks.
   m.def(
       "fused_loss(Tensor logits, Tensor labels, int[] outputs, bool overlapping, int ignore_label, float[] weights, "
-      "float label_smoothing, bool annotated_mean, bool batch_dice, float smooth, int format, bool channels_last, "
+      "float label_smoothing, bool annotated_mean, bool batch_dice, float smooth, int format, int layout, "
       "bool kernels, int repeats) -> (Tensor, Tensor)");
-  // True positives, false positives and false negatives, one row each, added up `repeats` times. channels_last,
+  // True positives, false positives and false negatives, one row each, added up `repeats` times. layout,
   // kernels: as above.
   m.def(
-      "count_dice(Tensor logits, Tensor labels, int[] outputs, bool overlapping, int ignore_label, bool channels_last, "
+      "count_dice(Tensor logits, Tensor labels, int[] outputs, bool overlapping, int ignore_label, int layout, "
       "bool kernels, int repeats) -> Tensor");
 
   // File formats (io/*.h).

@@ -188,7 +188,7 @@ test.each(golden.counts.map((entry, index) => ({ ...entry, index })))(
       outputsOf(regions),
       regions,
       ignore ?? -1,
-      ...[true, false, 1],
+      ...[1, false, 1],
     ])
     expect(Array.from(data, Number)).toEqual(counts.flat())
   },

@@ -13,6 +13,7 @@ describe('voxgrad_check', () => {
     (device) => {
       const { status, stdout, stderr } = run([device, '--steps', '60'])
       expect(stderr).toBe('')
+      expect(stdout).toContain('ok    every kernel that is launched is compiled for CUDA')
       expect(stdout).toContain('ok    the loss falls')
       expect(stdout).toContain('ok    half, save, load, half gives the weights of the whole run: largest difference 0')
       for (const place of ['device', 'host', 'disk']) {

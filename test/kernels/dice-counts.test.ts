@@ -70,11 +70,13 @@ const problems: [string, Problem][] = [
 ]
 
 describe.each([
-  ["the CPU's loops, channels-last", true, false],
-  ["the CPU's loops, contiguous", false, false],
-  ["an accelerator's kernels, channels-last", true, true],
-  ["an accelerator's kernels, contiguous", false, true],
-])('counts by %s', (_, channelsLast, kernels) => {
+  ["the CPU's loops, contiguous", 0, false],
+  ["the CPU's loops, channels-last", 1, false],
+  ["the CPU's loops, neither", 2, false],
+  ["an accelerator's kernels, contiguous", 0, true],
+  ["an accelerator's kernels, channels-last", 1, true],
+  ["an accelerator's kernels, neither", 2, true],
+])('counts by %s', (_, layout, kernels) => {
   it.each(problems)('%s', (_, problem) => {
     const { logits, labels, outputs } = dataOf(problem)
     const { shape, regions = false, ignore = -1 } = problem
@@ -84,7 +86,7 @@ describe.each([
       outputs.flatMap((list) => [...list, -1]),
       regions,
       ignore,
-      channelsLast,
+      layout,
       kernels,
       2, // counts are added to what is there
     ])

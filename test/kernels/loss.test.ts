@@ -45,10 +45,11 @@ function dataOf(problem: Problem) {
   return { logits: logitsOf(product(shape)), labels, full, outputs: outputsOf(channels, regions) }
 }
 
-function reference(problem: Problem): { loss: number; gradient: Float64Array } {
+function reference(problem: Problem, changed?: Float64Array): { loss: number; gradient: Float64Array } {
   const { shape, regions = false, ignore, weights = [1, 1], labelSmoothing = 0 } = problem
   const { annotatedMean = false, batchDice = false, smooth = 1e-5 } = problem
-  const { logits, labels, full, outputs } = dataOf(problem)
+  const { labels, full, outputs, ...given } = dataOf(problem)
+  const logits = changed ?? given.logits
   const [samples = 0, channels = 0, ...extents] = shape
   const voxels = product(extents)
   const labelAt = (sample: number, voxel: number) => {
@@ -122,7 +123,7 @@ function reference(problem: Problem): { loss: number; gradient: Float64Array } {
 
 const formats = ['float32', 'bfloat16', 'float16']
 
-function fused(problem: Problem, format: string, channelsLast: boolean, kernels: boolean, bytes = false): Found {
+function fused(problem: Problem, format: string, layout: number, kernels: boolean, bytes = false): Found {
   const { shape, regions = false, ignore = -1, weights = [1, 1], labelSmoothing = 0 } = problem
   const { logits, labels, full, outputs } = dataOf(problem)
   const [loss, gradient] = callOp('fused_loss', [
@@ -137,7 +138,7 @@ function fused(problem: Problem, format: string, channelsLast: boolean, kernels:
     problem.batchDice ?? false,
     problem.smooth ?? 1e-5,
     formats.indexOf(format),
-    channelsLast,
+    layout,
     kernels,
     1,
   ])
@@ -179,21 +180,38 @@ const problems: [string, Problem][] = [
   ['regions, an ignore label', { shape: [2, 3, 9, 8, 7], regions: true, ignore: 4 }],
   ['regions, annotated mean', { shape: [2, 3, 9, 8, 7], regions: true, ignore: 4, annotatedMean: true }],
 ]
-const ways: [string, boolean, boolean][] = [
-  ["the CPU's loops, channels-last", true, false],
-  ["the CPU's loops, contiguous", false, false],
-  ["an accelerator's kernels, channels-last", true, true],
-  ["an accelerator's kernels, contiguous", false, true],
+const ways: [string, number, boolean][] = [
+  ["the CPU's loops, contiguous", 0, false],
+  ["the CPU's loops, channels-last", 1, false],
+  ["the CPU's loops, neither", 2, false],
+  ["an accelerator's kernels, contiguous", 0, true],
+  ["an accelerator's kernels, channels-last", 1, true],
+  ["an accelerator's kernels, neither", 2, true],
 ]
 
-describe.each(ways)('Dice and cross-entropy by %s', (_, channelsLast, kernels) => {
+describe("in float64 the reference's gradient is that of finite differences", () => {
+  it.each(problems)('%s', (_, problem) => {
+    const logits = Float64Array.from(dataOf(problem).logits)
+    const { gradient } = reference(problem, logits)
+    const step = 1e-5
+    const lossAt = (i: number, shift: number) => reference(problem, logits.with(i, (logits[i] ?? 0) + shift)).loss
+    const stride = Math.ceil(logits.length / (logits.length > 10000 ? 4 : 16))
+    for (let i = 0; i < logits.length; i += stride) {
+      const slope = (lossAt(i, step) - lossAt(i, -step)) / (2 * step)
+      // The loss is near 1: its last digit over the step.
+      expect(Math.abs(slope - (gradient[i] ?? 0))).toBeLessThan(1e-9)
+    }
+  })
+})
+
+describe.each(ways)('Dice and cross-entropy by %s', (_, layout, kernels) => {
   it.each(problems)('%s', (_, problem) => {
     const expected = reference(problem)
-    const found = fused(problem, 'float32', channelsLast, kernels)
+    const found = fused(problem, 'float32', layout, kernels)
     expect(Math.abs(found.loss - expected.loss)).toBeLessThan(1e-6 * Math.max(1, Math.abs(expected.loss)))
     if (problem.weights?.[0] !== 0 || problem.shape[1] !== 1)
       expect(deviation(found.gradient, expected.gradient)).toBeLessThan(2e-6)
-    expect(fused(problem, 'float32', channelsLast, kernels, true)).toEqual(found)
+    expect(fused(problem, 'float32', layout, kernels, true)).toEqual(found)
   })
 
   // The logits are exact in both formats; sums are made in float32, and the gradient is rounded once.
@@ -203,7 +221,7 @@ describe.each(ways)('Dice and cross-entropy by %s', (_, channelsLast, kernels) =
   ])('%s', (format, rounding) => {
     for (const problem of [{ shape: [2, 3, 9, 8, 7] }, { shape: [2, 12, 4, 5, 3], regions: true }]) {
       const expected = reference(problem)
-      const found = fused(problem, format, channelsLast, kernels)
+      const found = fused(problem, format, layout, kernels)
       expect(Math.abs(found.loss - expected.loss)).toBeLessThan(1e-6)
       expect(deviation(found.gradient, expected.gradient)).toBeLessThan(rounding)
     }
@@ -211,7 +229,7 @@ describe.each(ways)('Dice and cross-entropy by %s', (_, channelsLast, kernels) =
 
   it.each([false, true])('without an annotated voxel the loss is finite and the gradient 0, regions %s', (regions) => {
     const problem = { shape: [2, 3, 4, 5, 6], ignore: 4, nothing: true, regions }
-    const { loss, gradient } = fused(problem, 'float32', channelsLast, kernels)
+    const { loss, gradient } = fused(problem, 'float32', layout, kernels)
     expect(loss).toBeCloseTo(reference(problem).loss, 6)
     expect(Array.from(gradient, Number).every((slope) => slope === 0)).toBe(true)
   })
