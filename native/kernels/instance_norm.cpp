@@ -143,15 +143,33 @@ VOXGRAD_VECTORIZED void input_gradient(const float* __restrict kept, const float
   }
 }
 
-/// Calls work(sample, first value of the run, voxels of the run, run) for all runs of all samples, in parallel.
+/// Several voxels as one with so many more channels: few channels fill no vector instruction, and a loop over them
+/// alone takes ten times as long. A channel's numbers are repeated for each of the voxels.
+struct Lanes {
+  static constexpr int64_t kWide = 64;
+  int64_t channels, repeats;
+
+  explicit Lanes(int64_t channels) : channels(channels), repeats((kWide + channels - 1) / channels) {}
+  int64_t width() const { return channels * repeats; }
+};
+
+/// A part of a sample: `rows` times `width` values from `first` on, which the sample's columns in Lanes fit.
+struct Run {
+  int64_t sample, index, first, rows, width;
+};
+
+/// Calls work(run) for all runs of all samples, in parallel, and once more for voxels that fill no row.
 template <class Work>
 void for_each_run(const Layout& layout, const Work& work) {
+  const Lanes lanes(layout.channels);
   const int64_t runs = (layout.voxels + kRun - 1) / kRun;
   at::parallel_for(0, layout.samples * runs, 32, [&](int64_t begin, int64_t end) {
     for (int64_t index = begin; index < end; ++index) {
-      const int64_t sample = index / runs, run = index % runs;
-      const int64_t voxels = std::min(kRun, layout.voxels - run * kRun);
-      work(sample, (sample * layout.voxels + run * kRun) * layout.channels, voxels, index);
+      const int64_t sample = index / runs, start = index % runs * kRun;
+      const int64_t voxels = std::min(kRun, layout.voxels - start), rows = voxels / lanes.repeats;
+      const int64_t first = (sample * layout.voxels + start) * layout.channels, left = voxels - rows * lanes.repeats;
+      if (rows > 0) work(Run{sample, index, first, rows, lanes.width()});
+      if (left > 0) work(Run{sample, index, first + rows * lanes.width(), left, layout.channels});
     }
   });
 }
@@ -161,9 +179,17 @@ template <class Fill>
 std::vector<std::array<double, 2>> sum_runs(const Layout& layout, const Fill& fill) {
   const int64_t channels = layout.channels, runs = (layout.voxels + kRun - 1) / kRun;
   std::vector<float> partial(static_cast<size_t>(layout.samples * runs * 2 * channels), 0.0f);
-  for_each_run(layout, [&](int64_t sample, int64_t first, int64_t voxels, int64_t index) {
-    float* sums = partial.data() + index * 2 * channels;
-    fill(sample, first, voxels, sums, sums + channels);
+  for_each_run(layout, [&](const Run& run) {
+    float lanes[2][2 * Lanes::kWide];
+    float *const sums = partial.data() + run.index * 2 * channels, *const seconds = sums + channels;
+    if (run.width == channels) return fill(run, sums, seconds);
+    std::fill_n(lanes[0], run.width, 0.0f);
+    std::fill_n(lanes[1], run.width, 0.0f);
+    fill(run, lanes[0], lanes[1]);
+    for (int64_t lane = 0; lane < run.width; ++lane) {
+      sums[lane % channels] += lanes[0][lane];
+      seconds[lane % channels] += lanes[1][lane];
+    }
   });
   std::vector<std::array<double, 2>> result(static_cast<size_t>(layout.samples * channels), {0.0, 0.0});
   for (int64_t index = 0; index < layout.samples * runs; ++index) {
@@ -177,43 +203,50 @@ std::vector<std::array<double, 2>> sum_runs(const Layout& layout, const Fill& fi
   return result;
 }
 
-/// The columns of NormRow, one after the other, as vector instructions want them.
-struct Columns {
-  std::vector<float> offset, factor, scale;
-  explicit Columns(const Statistics& statistics) {
-    const NormRow* rows = statistics.rows();
-    for (int64_t i = 0; i < statistics.tensor.numel() / 4; ++i) {
-      offset.push_back(rows[i].offset);
-      factor.push_back(rows[i].factor);
-      scale.push_back(rows[i].scale);
-    }
+/// One number a lane, for each sample: of (sample, channel) row `number(row)`.
+class Column {
+ public:
+  template <class Number>
+  Column(const Layout& layout, const Number& number) : width_(Lanes(layout.channels).width()) {
+    values_.reserve(static_cast<size_t>(layout.samples * width_));
+    for (int64_t sample = 0; sample < layout.samples; ++sample)
+      for (int64_t lane = 0; lane < width_; ++lane)
+        values_.push_back(number(sample * layout.channels + lane % layout.channels));
   }
+  const float* of(const Run& run) const { return values_.data() + run.sample * width_; }
+
+ private:
+  int64_t width_;
+  std::vector<float> values_;
 };
 
 void forward_loops(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight, const at::Tensor& bias,
                    const Statistics& statistics, double eps, float slope, bool keep_input) {
   const Layout layout = layout_of(x);
   const int64_t channels = layout.channels;
-  const float *values = x.data_ptr<float>(), *shift = bias.data_ptr<float>();
-  float* const shifts = statistics.means();  // until these are known
+  const float *values = x.data_ptr<float>(), *weights = weight.data_ptr<float>(), *biases = bias.data_ptr<float>();
+  float *const means = statistics.means(), *const shifts = means;  // until these are known
+  NormRow* const rows = statistics.rows();
   const NormShift<float> find_shift{values, shifts, layout};
   for (int64_t i = 0; i < layout.samples * channels; ++i) find_shift(i);
-  const auto moments =
-      sum_runs(layout, [&](int64_t sample, int64_t first, int64_t voxels, float* sums, float* squares) {
-        add_moments(values + first, voxels, channels, shifts + sample * channels, sums, squares);
-      });
+  const Column shift(layout, [&](int64_t row) { return shifts[row]; });
+  const auto moments = sum_runs(layout, [&](const Run& run, float* sums, float* squares) {
+    add_moments(values + run.first, run.rows, run.width, shift.of(run), sums, squares);
+  });
   for (size_t i = 0; i < moments.size(); ++i) {
     const size_t c = i % static_cast<size_t>(channels);
     const auto found =
         NormStatistics::of(moments[i][0], moments[i][1], shifts[i], static_cast<double>(layout.voxels), eps);
-    statistics.means()[i] = static_cast<float>(found.mean);
-    statistics.rows()[i] = found.row(weight.data_ptr<float>()[c], shift[c], keep_input);
+    means[i] = static_cast<float>(found.mean);
+    rows[i] = found.row(weights[c], biases[c], keep_input);
   }
-  const Columns columns(statistics);
+  const Column mean(layout, [&](int64_t row) { return means[row]; });
+  const Column scale(layout, [&](int64_t row) { return rows[row].scale; });
+  const Column offset(layout, [&](int64_t row) { return biases[row % channels]; });
   float* result = y.data_ptr<float>();
-  for_each_run(layout, [&](int64_t sample, int64_t first, int64_t voxels, int64_t) {
-    normalize(values + first, voxels, channels, statistics.means() + sample * channels,
-              columns.scale.data() + sample * channels, shift, slope, result + first);
+  for_each_run(layout, [&](const Run& run) {
+    normalize(values + run.first, run.rows, run.width, mean.of(run), scale.of(run), offset.of(run), slope,
+              result + run.first);
   });
 }
 
@@ -222,31 +255,32 @@ void backward_loops(const at::Tensor& kept, const at::Tensor& gradient, const St
   const Layout layout = layout_of(kept);
   const int64_t channels = layout.channels;
   const float *values = kept.data_ptr<float>(), *gradients = gradient.data_ptr<float>();
-  const Columns columns(statistics);
+  const NormRow* const rows = statistics.rows();
+  const Column offset(layout, [&](int64_t row) { return rows[row].offset; });
+  const Column factor(layout, [&](int64_t row) { return rows[row].factor; });
+  const Column scale(layout, [&](int64_t row) { return rows[row].scale; });
   const float inverse_slope = 1 / slope;
-  const auto sums = sum_runs(layout, [&](int64_t sample, int64_t first, int64_t voxels, float* total, float* products) {
-    const int64_t row = sample * channels;
-    add_gradient_sums(values + first, gradients + first, voxels, channels, columns.offset.data() + row,
-                      columns.factor.data() + row, slope, inverse_slope, total, products);
+  const auto sums = sum_runs(layout, [&](const Run& run, float* total, float* products) {
+    add_gradient_sums(values + run.first, gradients + run.first, run.rows, run.width, offset.of(run), factor.of(run),
+                      slope, inverse_slope, total, products);
   });
-  std::vector<float> means(sums.size()), mean_products(sums.size());
   std::vector<double> totals(static_cast<size_t>(channels), 0.0), products(totals);
-  const auto count = static_cast<double>(layout.voxels);
   for (size_t i = 0; i < sums.size(); ++i) {
-    const size_t c = i % static_cast<size_t>(channels);
-    totals[c] += sums[i][0];
-    products[c] += sums[i][1];
-    means[i] = static_cast<float>(sums[i][0] / count);
-    mean_products[i] = static_cast<float>(sums[i][1] / count);
+    totals[i % static_cast<size_t>(channels)] += sums[i][0];
+    products[i % static_cast<size_t>(channels)] += sums[i][1];
   }
   std::copy(totals.begin(), totals.end(), bias_gradient.data_ptr<float>());
   std::copy(products.begin(), products.end(), weight_gradient.data_ptr<float>());
+  const auto mean_of = [&](size_t which) {
+    return [&sums, which, count = static_cast<double>(layout.voxels)](int64_t row) {
+      return static_cast<float>(sums[static_cast<size_t>(row)][which] / count);
+    };
+  };
+  const Column mean(layout, mean_of(0)), mean_product(layout, mean_of(1));
   float* target = result.data_ptr<float>();
-  for_each_run(layout, [&](int64_t sample, int64_t first, int64_t voxels, int64_t) {
-    const int64_t row = sample * channels;
-    input_gradient(values + first, gradients + first, voxels, channels, columns.offset.data() + row,
-                   columns.factor.data() + row, columns.scale.data() + row, means.data() + row,
-                   mean_products.data() + row, slope, inverse_slope, target + first);
+  for_each_run(layout, [&](const Run& run) {
+    input_gradient(values + run.first, gradients + run.first, run.rows, run.width, offset.of(run), factor.of(run),
+                   scale.of(run), mean.of(run), mean_product.of(run), slope, inverse_slope, target + run.first);
   });
 }
 
