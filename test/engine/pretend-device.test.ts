@@ -25,7 +25,7 @@ describe('voxgrad_check', () => {
       expect(stdout).toContain('ok    every case is drawn as often as any other')
       if (device === 'pretend') {
         expect(stdout).toContain('ok    cases on device: bytes to the device a training step')
-        expect(stdout).toContain('ok    cases on disk as float16: bytes to the device besides the regions of 12 steps')
+        expect(stdout).toContain('ok    cases on disk as float16: bytes to the device besides the regions of 8 steps')
         for (const what of [
           "DA5's augmentation",
           'a cascade with sparse regions',
