@@ -28,7 +28,7 @@ const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'))
 
 /** Commands of both sides by kind of work; `out` is a folder for predictions. */
 function commandsOf(runFolder, peerFolder, python, out) {
-  const { dataset, configuration, plans, fold } = readJson(path.join(runFolder, 'run.json')).config
+  const { dataset, configuration, plans, fold } = readJson(path.join(runFolder, 'run.json')).options
   const raw = path.join(peerFolder, 'raw')
   const name = readdirSync(raw).find((entry) =>
     entry.startsWith(`Dataset${String(dataset).replace(/\D/g, '').padStart(3, '0')}_`),
