@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/loss.h"
@@ -14,8 +15,52 @@
 
 namespace voxgrad {
 
+/// Voxels of a tile.
+constexpr int64_t kTile = 64;
+
+template <int kChannels>
+__attribute__((always_inline)) inline void split_by(const float* __restrict voxels, float* __restrict classes) {
+  for (int64_t t = 0; t < kTile; ++t) {
+    for (int c = 0; c < kChannels; ++c) classes[c * kTile + t] = voxels[t * kChannels + c];
+  }
+}
+template <int kChannels>
+__attribute__((always_inline)) inline void join_by(const float* __restrict classes, float* __restrict voxels) {
+  for (int64_t t = 0; t < kTile; ++t) {
+    for (int c = 0; c < kChannels; ++c) voxels[t * kChannels + c] = classes[c * kTile + t];
+  }
+}
+
+/// A whole tile from channels-last to class by class. With few classes, known to the compiler, vectors are shuffled
+/// where else each value is moved by itself. False if there are too many.
+[[maybe_unused]] VOXGRAD_VECTORIZED static bool split_tile(const float* voxels, int64_t channels, float* classes) {
+  switch (channels) {
+    case 2:
+      return split_by<2>(voxels, classes), true;
+    case 3:
+      return split_by<3>(voxels, classes), true;
+    case 4:
+      return split_by<4>(voxels, classes), true;
+    default:
+      return false;
+  }
+}
+/// And back.
+[[maybe_unused]] VOXGRAD_VECTORIZED static bool join_tile(const float* classes, int64_t channels, float* voxels) {
+  switch (channels) {
+    case 2:
+      return join_by<2>(classes, voxels), true;
+    case 3:
+      return join_by<3>(classes, voxels), true;
+    case 4:
+      return join_by<4>(classes, voxels), true;
+    default:
+      return false;
+  }
+}
+
 struct ClassTile {
-  static constexpr int64_t kVoxels = 64;
+  static constexpr int64_t kVoxels = kTile;
   int64_t channels;
   std::vector<float> values;                 // (channels, kVoxels)
   alignas(64) int32_t labels[kVoxels] = {};  // -1 where a voxel does not count
@@ -27,18 +72,24 @@ struct ClassTile {
   void load(const Element* logits, const Layout& layout, const LevelLabels& from, int64_t sample, int64_t first,
             int64_t count) {
     const Element* start = logits + layout.offset(sample, first, 0);
+    load_labels(from, sample, first, count);
+    if constexpr (std::is_same_v<Element, float>) {
+      if (count == kVoxels && layout.channels_last() && split_tile(start, channels, values.data())) return;
+    }
     for (int64_t c = 0; c < channels; ++c) {
       const Element* in = start + c * layout.channel_stride;
       float* out = values.data() + c * kVoxels;
       for (int64_t t = 0; t < count; ++t) out[t] = to_float(in[t * layout.voxel_stride]);
       for (int64_t t = count; t < kVoxels; ++t) out[t] = 0;
     }
-    load_labels(from, sample, first, count);
   }
 
   template <class Element>
   void store(Element* result, const Layout& layout, int64_t sample, int64_t first, int64_t count) const {
     Element* start = result + layout.offset(sample, first, 0);
+    if constexpr (std::is_same_v<Element, float>) {
+      if (count == kVoxels && layout.channels_last() && join_tile(values.data(), channels, start)) return;
+    }
     for (int64_t c = 0; c < channels; ++c) {
       Element* out = start + c * layout.channel_stride;
       const float* in = values.data() + c * kVoxels;
@@ -77,7 +128,6 @@ struct ClassTile {
   }
 };
 
-constexpr int64_t kTile = ClassTile::kVoxels;
 /// Voxels whose sums are one row. Fixed, so that the result does not depend on the number of threads.
 constexpr int64_t kRun = 64 * kTile;
 
