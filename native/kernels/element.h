@@ -26,6 +26,27 @@ VOXGRAD_HOST_DEVICE inline float float_of(uint32_t bits) {
   return value;
 }
 
+/// x = (1 + rest) * 2^exponent, from sqrt(1/2) to sqrt(2); log(1 + rest) = rest - rest^2 / 2 + tail. x: above 0,
+/// normal. Source: Cephes' logf (S. L. Moshier).
+struct LogParts {
+  float exponent, rest, tail;
+
+  VOXGRAD_HOST_DEVICE static LogParts of(float x) {
+    const int32_t power = static_cast<int32_t>(bits_of(x) - 0x3F3504F3u) >> 23;
+    const float f = float_of(bits_of(x) - (static_cast<uint32_t>(power) << 23)) - 1.0f;
+    float sum = 7.0376836292e-2f;
+    sum = sum * f - 1.1514610310e-1f;
+    sum = sum * f + 1.1676998740e-1f;
+    sum = sum * f - 1.2420140846e-1f;
+    sum = sum * f + 1.4249322787e-1f;
+    sum = sum * f - 1.6668057665e-1f;
+    sum = sum * f + 2.0000714765e-1f;
+    sum = sum * f - 2.4999993993e-1f;
+    sum = sum * f + 3.3333331174e-1f;
+    return {static_cast<float>(power), f, sum * f * (f * f)};
+  }
+};
+
 VOXGRAD_HOST_DEVICE inline float to_float(float value) { return value; }
 VOXGRAD_HOST_DEVICE inline float to_float(BFloat16 value) { return float_of(static_cast<uint32_t>(value.bits) << 16); }
 VOXGRAD_HOST_DEVICE inline float to_float(Float16 value) {

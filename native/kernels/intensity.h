@@ -106,23 +106,11 @@ struct ApplyContrast {
   VOXGRAD_HOST_DEVICE void operator()(int64_t i) const { values[i] = contrast(values[i], *statistics); }
 };
 
-/// base to a power above 0, for a base in [0, 1]; error below 3e-7. Polynomials: Cephes logf and exp2f (S. L. Moshier).
+/// base to a power above 0, for a base in [0, 1]; error below 3e-7. Polynomials: Cephes (S. L. Moshier).
 VOXGRAD_HOST_DEVICE inline float power(float base, float exponent) {
-  // base = m * 2^e with m from sqrt(1/2) to sqrt(2)
-  const int32_t e = static_cast<int32_t>(bits_of(base) - 0x3F3504F3u) >> 23;
-  const float t = float_of(bits_of(base) - (static_cast<uint32_t>(e) << 23)) - 1.f;
-  const float z = t * t;
-  float y = 7.0376836292e-2f;
-  y = y * t - 1.1514610310e-1f;
-  y = y * t + 1.1676998740e-1f;
-  y = y * t - 1.2420140846e-1f;
-  y = y * t + 1.4249322787e-1f;
-  y = y * t - 1.6668057665e-1f;
-  y = y * t + 2.0000714765e-1f;
-  y = y * t - 2.4999993993e-1f;
-  y = y * t + 3.3333331174e-1f;
-  const float logarithm = t + (y * t * z - 0.5f * z);
-  const float exact = exponent * (static_cast<float>(e) + logarithm * 1.44269504088896341f);
+  const LogParts parts = LogParts::of(base);
+  const float logarithm = parts.rest + (parts.tail - 0.5f * (parts.rest * parts.rest));
+  const float exact = exponent * (parts.exponent + logarithm * 1.44269504088896341f);
   const float whole = exact < -126.f ? -126.f : exact > 126.f ? 126.f : exact;
   const auto n = static_cast<int32_t>(whole + (whole < 0 ? -0.5f : 0.5f));
   const float f = whole - static_cast<float>(n);

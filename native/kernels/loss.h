@@ -33,20 +33,9 @@ VOXGRAD_HOST_DEVICE inline float exp_of_negative(float x) {
 
 /// log(x) for x >= 1 to 2 units in the last place, not a number for what is infinite or none. Source: Cephes' logf.
 VOXGRAD_HOST_DEVICE inline float log_from_one(float x) {
-  constexpr uint32_t root_half = 0x3F3504F3u;
-  const int32_t power = static_cast<int32_t>(bits_of(x) - root_half) >> 23;
-  const float f = float_of(bits_of(x) - (static_cast<uint32_t>(power) << 23)) - 1.0f, square = f * f;
-  const auto e = static_cast<float>(power);
-  float sum = 7.0376836292e-2f;
-  sum = sum * f - 1.1514610310e-1f;
-  sum = sum * f + 1.1676998740e-1f;
-  sum = sum * f - 1.2420140846e-1f;
-  sum = sum * f + 1.4249322787e-1f;
-  sum = sum * f - 1.6668057665e-1f;
-  sum = sum * f + 2.0000714765e-1f;
-  sum = sum * f - 2.4999993993e-1f;
-  sum = sum * f + 3.3333331174e-1f;
-  const float small = sum * f * square - 2.12194440e-4f * e - 0.5f * square;
+  const LogParts parts = LogParts::of(x);
+  const float f = parts.rest, e = parts.exponent;
+  const float small = parts.tail - 2.12194440e-4f * e - 0.5f * (f * f);
   return (f + small + 0.693359375f * e) + (x - x);
 }
 
