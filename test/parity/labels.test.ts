@@ -1,6 +1,5 @@
 // Regions, sparse annotation and a cascade of voxgrad in the hands of the real nnU-Net. VOXGRAD_PEER_PYTHON names a Python
 // that has nnunetv2; with VOXGRAD_PEER_DATA the peer kit's raw datasets of regions and sparse annotation are trained too.
-import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -15,25 +14,12 @@ import {
   smallRun,
   writeLeastPlans,
 } from '../train/small-dataset.js'
+import { command, isThere, nnunet, python } from './nnunet.js'
 
-const python = process.env.VOXGRAD_PEER_PYTHON ?? ''
-const there = existsSync(python)
-if (!there) console.log('parity of labels skipped: VOXGRAD_PEER_PYTHON names no Python with nnunetv2')
+if (!isThere) console.log('parity of labels skipped: VOXGRAD_PEER_PYTHON names no Python with nnunetv2')
 const raw = path.join(process.env.VOXGRAD_PEER_DATA ?? '', 'raw')
 
 type Folders = SmallDataset['folders']
-
-function nnunet(folders: Folders, program: string, ...args: string[]): string {
-  const roots = { nnUNet_raw: folders.raw, nnUNet_preprocessed: folders.preprocessed, nnUNet_results: folders.results }
-  const limits = { OMP_NUM_THREADS: '1', nnUNet_n_proc_DA: '0', nnUNet_def_n_proc: '1', nnUNet_compile: 'f' }
-  const { status, stdout, stderr } = spawnSync(program, args, {
-    env: { ...process.env, ...roots, ...limits },
-    encoding: 'utf8',
-  })
-  expect(status, stderr).toBe(0)
-  return stdout
-}
-const command = (name: string) => path.join(path.dirname(python), name)
 
 /** nnU-Net's summary of a validation folder: what evaluate_predictions writes at the end of its own training. */
 const evaluation = `
@@ -68,7 +54,7 @@ function expectSameSummary(folders: Folders, dataset: string, run: string): void
   expect(readFileSync(path.join(run, 'validation/summary.json'), 'utf8')).toBe(readFileSync(output, 'utf8'))
 }
 
-describe.skipIf(!there)('regions with an ignore label', { timeout: 1_800_000 }, () => {
+describe.skipIf(!isThere)('regions with an ignore label', { timeout: 1_800_000 }, () => {
   let dataset: SmallDataset
   let run: string
   beforeAll(async () => {
@@ -91,7 +77,7 @@ describe.skipIf(!there)('regions with an ignore label', { timeout: 1_800_000 }, 
   })
 })
 
-describe.skipIf(!there || !existsSync(raw))("the peer kit's datasets", { timeout: 1_800_000 }, () => {
+describe.skipIf(!isThere || !existsSync(raw))("the peer kit's datasets", { timeout: 1_800_000 }, () => {
   test.each(['Dataset902_RegionsMR', 'Dataset903_IgnoreMR'])('%s', async (name) => {
     const root = mkdtempSync(path.join(tmpdir(), 'voxgrad-peer-'))
     try {
@@ -128,7 +114,7 @@ trainer.run_training()
 trainer.perform_actual_validation()
 `
 
-describe.skipIf(!there)('a cascade', { timeout: 1_800_000 }, () => {
+describe.skipIf(!isThere)('a cascade', { timeout: 1_800_000 }, () => {
   test("nnU-Net trains on voxgrad's previous stage and predicts the same with voxgrad's cascade", async () => {
     const dataset = await makeSmallDataset()
     try {

@@ -2,10 +2,8 @@
 // five, with and without mirroring; and a run of voxgrad that nnU-Net's trainer takes over.
 // VOXGRAD_PEER_PYTHON names a Python that has nnunetv2; VOXGRAD_PEER_PREDICT a folder of predictions as
 // `npm run parity -- predict` takes it.
-import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, rmSync } from 'node:fs'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { resolveFolders } from '../../src/config/folders.js'
 import type { TrainInput } from '../../src/config/schema.js'
@@ -13,13 +11,11 @@ import { plan } from '../../src/plan/plan.js'
 import { preprocess } from '../../src/preprocess/preprocess.js'
 import { predict, train } from '../../src/train/jobs.js'
 import { makeSmallDataset, type SmallDataset, smallRun } from '../train/small-dataset.js'
-import { expectAgreement } from './expect-agreement.js'
-import type { Item } from './item.js'
+import { expectAgreeing, expectAgreement } from './expect-agreement.js'
 import { compare, comparePredictions } from './kinds/predict.js'
+import { command, isThere, nnunet, runJobs } from './nnunet.js'
 
-const python = process.env.VOXGRAD_PEER_PYTHON ?? ''
-const there = existsSync(python)
-if (!there) console.log('prediction parity skipped: VOXGRAD_PEER_PYTHON names no Python with nnunetv2')
+if (!isThere) console.log('prediction parity skipped: VOXGRAD_PEER_PYTHON names no Python with nnunetv2')
 expectAgreement('predict', process.env.VOXGRAD_PEER_PREDICT, 'VOXGRAD_PEER_PREDICT')
 
 const plans = 'nnUNetPlansTiny'
@@ -46,7 +42,7 @@ const configurations: Change[] = [
 ]
 const minutes = 60_000
 
-describe.skipIf(!there)('models that change hands', () => {
+describe.skipIf(!isThere)('models that change hands', () => {
   let dataset: SmallDataset
   const at = (...parts: string[]) => path.join(dataset.root, ...parts)
 
@@ -57,57 +53,25 @@ describe.skipIf(!there)('models that change hands', () => {
   }, 10 * minutes)
   afterAll(() => rmSync(dataset.root, { recursive: true, force: true }))
 
-  function nnunet(program: string, ...args: string[]): string {
-    const { raw, preprocessed, results } = dataset.folders
-    const roots = { nnUNet_raw: raw, nnUNet_preprocessed: preprocessed, nnUNet_results: results }
-    const limits = { OMP_NUM_THREADS: '1', nnUNet_n_proc_DA: '1', nnUNet_def_n_proc: '1' }
-    const { status, stdout, stderr } = spawnSync(program, args, {
-      env: { ...process.env, ...roots, ...limits },
-      encoding: 'utf8',
-      maxBuffer: 2 ** 26,
-    })
-    expect(status, stderr).toBe(0)
-    return stdout
-  }
-  const script = (...args: string[]) => nnunet(python, fileURLToPath(new URL('predict.py', import.meta.url)), ...args)
-
-  async function expectAgreeing(items: AsyncIterable<Item> | Iterable<Item>, count: number): Promise<void> {
-    let compared = 0
-    for await (const item of items) {
-      console.log(`${item.name}: ${item.note}`)
-      expect(item.differences, item.name).toEqual([])
-      compared++
-    }
-    expect(compared).toBe(count)
-  }
-
   describe.each(configurations)('$configuration, $trainer', (change) => {
     const { configuration, steps, folds, trainer, network } = change
     const label = `${configuration}_${trainer}`
     test("nnU-Net's, predicted by voxgrad", { timeout: 20 * minutes }, async () => {
       const [all, one] = [at(`${label}_all`), at(`${label}_one`)] as [string, string]
-      script(
-        'train',
-        path.join(dataset.folders.preprocessed, name),
-        plans,
-        configuration,
-        folds.join(),
-        '2',
-        String(steps),
-        `${all}/model`,
-        trainer,
+      const model = path.join(dataset.folders.results, name, `${trainer}__${plans}__${configuration}`)
+      const preprocessed = path.join(dataset.folders.preprocessed, name)
+      runJobs(
+        dataset.folders,
+        ['train', preprocessed, plans, configuration, folds.join(), '2', String(steps), trainer],
+        ['predict', model, folds.join(), dataset.images, all, 'float16'],
+        ['predict', model, '0', dataset.images, one, 'float16'],
       )
-      for (const [folder, wanted] of [
-        [all, folds.join()],
-        [one, '0'],
+      for (const [folder, parts] of [
+        [all, ['']],
+        [one, ['fold_0', 'dataset.json', 'plans.json']],
       ] as const) {
         cpSync(dataset.images, path.join(folder, 'in'), { recursive: true })
-        if (folder === one) {
-          for (const part of ['fold_0', 'dataset.json', 'plans.json']) {
-            cpSync(path.join(all, 'model', part), path.join(one, 'model', part), { recursive: true })
-          }
-        }
-        script('predict', path.join(folder, 'model'), wanted, path.join(folder, 'in'), folder)
+        for (const part of parts) cpSync(path.join(model, part), path.join(folder, 'model', part), { recursive: true })
         await expectAgreeing(compare(folder), 4)
       }
     })
@@ -121,8 +85,7 @@ describe.skipIf(!there)('models that change hands', () => {
       }
       for (const wanted of [[0], folds]) {
         const theirs = at(`${label}_theirs_${wanted.length}`)
-        mkdirSync(theirs)
-        script('predict', model, wanted.join(), dataset.images, theirs)
+        runJobs(dataset.folders, ['predict', model, wanted.join(), dataset.images, theirs, 'float16'])
         for (const mirroring of [true, false]) {
           const output = at(`${label}_ours_${wanted.length}_${mirroring}`)
           const how = { mirroring, saveProbabilities: true, threads: 1 }
@@ -140,8 +103,8 @@ describe.skipIf(!there)('models that change hands', () => {
     const copy = path.join(dataset.folders.results, name, `nnUNetTrainer_1epoch__${plans}__3d_fullres`)
     cpSync(at('3d_fullres_nnUNetTrainer_ours'), copy, { recursive: true })
     const how = ['-p', plans, '-tr', 'nnUNetTrainer_1epoch', '--c', '-device', 'cpu']
-    const program = path.join(path.dirname(python), 'nnUNetv2_train')
-    expect(nnunet(program, '9', '3d_fullres', '0', ...how)).toMatch(/Mean Validation Dice: +0\.\d+/)
+    const printed = nnunet(dataset.folders, command('nnUNetv2_train'), '9', '3d_fullres', '0', ...how)
+    expect(printed).toMatch(/Mean Validation Dice: +0\.\d+/)
     expect(existsSync(path.join(copy, 'fold_0/validation/summary.json'))).toBe(true)
   })
 })
