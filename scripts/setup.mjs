@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { fetchTorch, isLibtorch, pipInstall } from './libtorch.mjs'
 
 const TORCH_PIN = '2.15.0'
 const TORCH_OLDEST = [2, 9]
@@ -68,7 +69,9 @@ function fingerprint(...entries) {
 
 const stamps = () => ({
   packages: fingerprint('package.json', 'package-lock.json'),
-  native: fingerprint('native', 'cmake', 'CMakeLists.txt', 'scripts/setup.mjs') + (process.env.LIBTORCH ?? ''),
+  native:
+    fingerprint('native', 'cmake', 'CMakeLists.txt', 'scripts/setup.mjs', 'scripts/libtorch.mjs') +
+    (process.env.LIBTORCH ?? ''),
   source: fingerprint('src', 'tsconfig.json'),
 })
 
@@ -99,24 +102,6 @@ function checkMachine() {
   }
 }
 
-const isLibtorch = (folder) =>
-  existsSync(path.join(folder, 'include/ATen/ATen.h')) && existsSync(path.join(folder, 'lib/libtorch_cpu.so'))
-
-function pipInstall(...requirements) {
-  run('python3', [
-    '-m',
-    'pip',
-    'install',
-    '--quiet',
-    '--disable-pip-version-check',
-    '--no-deps',
-    '--upgrade',
-    '--target',
-    target,
-    ...requirements,
-  ])
-}
-
 /** $LIBTORCH, else an importable torch of Python, else the pinned wheel in the project's own folder. */
 function findLibtorch() {
   const named = process.env.LIBTORCH
@@ -134,42 +119,16 @@ function findLibtorch() {
     const recent = major > TORCH_OLDEST[0] || (major === TORCH_OLDEST[0] && minor >= TORCH_OLDEST[1])
     if (recent && isLibtorch(folder)) return [folder, `the torch ${version} of python3`]
   }
-  const own = path.join(target, 'torch')
-  if (!isLibtorch(own) || !existsSync(path.join(target, `torch-${TORCH_PIN}.dist-info`))) {
-    say(`fetching torch ${TORCH_PIN} with pip into .deps/python (about 1 GB, once)`)
-    pipInstall(`torch==${TORCH_PIN}`)
-  }
-  fetchCudaRuntime()
-  return [own, `torch ${TORCH_PIN} in .deps/python`]
+  return [fetched(() => fetchTorch(TORCH_PIN, target, say)), `torch ${TORCH_PIN} in .deps/python`]
 }
 
-/** A CUDA wheel's libtorch_cpu.so needs the CUDA runtime and CUPTI even on the CPU; with a GPU, all that the wheel names. */
-function fetchCudaRuntime() {
-  const metadata = readFileSync(path.join(target, `torch-${TORCH_PIN}.dist-info/METADATA`), 'utf8')
-  const requirements = metadata
-    .split('\n')
-    .filter((line) => /^Requires-Dist: (nvidia-|cuda-toolkit)/.test(line))
-    .map((line) => line.slice('Requires-Dist: '.length).split(';')[0].trim())
-  const toolkit = requirements.map((r) => /^cuda-toolkit\[.*\]==(.+)$/.exec(r)).find(Boolean)
-  if (!toolkit) return // a wheel without CUDA
-  const withGpu = existsSync('/dev/nvidia0')
-  const done = path.join(deps, `cuda-${toolkit[1]}-${withGpu ? 'gpu' : 'cpu'}.txt`)
-  if (existsSync(done)) return
-  say(`fetching the CUDA ${toolkit[1]} libraries that this torch loads`)
-  // pip resolves the extras of cuda-toolkit into the versions of the single packages.
-  const wanted = withGpu ? requirements : [`cuda-toolkit[cudart,cupti]==${toolkit[1]}`]
-  run('python3', [
-    '-m',
-    'pip',
-    'install',
-    '--quiet',
-    '--disable-pip-version-check',
-    '--upgrade',
-    '--target',
-    target,
-    ...wanted,
-  ])
-  writeFileSync(done, `${wanted.join('\n')}\n`)
+/** What a download gives; if it fails, that is what is said. */
+function fetched(download) {
+  try {
+    return download()
+  } catch (error) {
+    fail(error.message)
+  }
 }
 
 function setUpNative() {
@@ -179,7 +138,7 @@ function setUpNative() {
   writeFileSync(path.join(deps, 'libtorch.txt'), `${libtorch}\n`)
   if (!process.env.BLOSC2 && !existsSync(path.join(target, `blosc2-${BLOSC2_PIN}.dist-info`))) {
     say(`fetching c-blosc2 (blosc2 ${BLOSC2_PIN})`)
-    pipInstall(`blosc2==${BLOSC2_PIN}`)
+    fetched(() => pipInstall(target, '--no-deps', `blosc2==${BLOSC2_PIN}`))
   }
   const started = Date.now()
   say('building the native addon')

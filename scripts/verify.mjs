@@ -26,6 +26,7 @@ const suites = [
   'run-kills',
   'signals',
   'many-epochs',
+  'libtorch',
   'parity',
 ]
 
