@@ -4,7 +4,6 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
-#include <atomic>
 #include <filesystem>
 
 #include "failure.h"
@@ -14,7 +13,6 @@ namespace voxgrad {
 namespace {
 using FindLauncher = CudaLauncher (*)(const char* type_name);
 FindLauncher find_launcher = nullptr;
-std::atomic<int64_t> launches{0};
 
 std::set<std::string>& functors() {
   static std::set<std::string> names;
@@ -62,8 +60,5 @@ void launch_on_cuda(const std::type_info& functor_type, const void* functor, int
 
 bool note_launched(const std::type_info& functor_type) { return functors().insert(functor_type.name()), true; }
 std::set<std::string> launched_functors() { return functors(); }
-
-int64_t launch_count() { return launches; }
-void count_launch() { ++launches; }
 
 }  // namespace voxgrad

@@ -35,16 +35,11 @@ struct Launched {
   static inline const bool noted = note_launched(typeid(Functor));
 };
 
-/// How many kernels have been launched outside of the CPU.
-int64_t launch_count();
-void count_launch();
-
 /// Calls functor(i) for i from 0 to count - 1, in any order. `grain`: the fewest calls that are worth a CPU thread.
 template <class Functor>
 void launch(c10::Device device, int64_t count, const Functor& functor, int64_t grain = 4096) {
   static_cast<void>(&Launched<Functor>::noted);  // brings the entry into being
   if (count <= 0) return;
-  if (!device.is_cpu()) count_launch();
   if (device.is_cuda()) return launch_on_cuda(typeid(Functor), &functor, count, device);
   at::parallel_for(0, count, grain, [&functor](int64_t begin, int64_t end) {
     const Functor local = functor;
