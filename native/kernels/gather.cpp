@@ -179,7 +179,9 @@ class Rows {
     kernel_.put_label(to + (geometry_.flip[2] ? width_ - 1 - x : x), label);
   }
 
-  /// Where all eight voxels are stored and have one label, that is it; where none is stored, there is none.
+  /// Where all eight voxels are stored and have one label, that is it; where none is stored, there is none. A label
+  /// with clearly more than half of the weight wins as well, for no other can have as much; most often it is the
+  /// nearest voxel's.
   Label label_at(int64_t x) const {
     const Label* labels = kernel_.labels;
     const auto& [z, y, w] = pointers_.offset;
@@ -193,9 +195,20 @@ class Rows {
     if (all && !geometry_.nearest_labels) {
       const Label *a = labels + z[0][x] + y[0][x], *b = labels + z[0][x] + y[1][x], *c = labels + z[1][x] + y[0][x],
                   *d = labels + z[1][x] + y[1][x];
-      const int32_t p = w[0][x], q = w[1][x], one = a[p];
-      if (((a[q] ^ one) | (b[p] ^ one) | (b[q] ^ one) | (c[p] ^ one) | (c[q] ^ one) | (d[p] ^ one) | (d[q] ^ one)) == 0)
-        return static_cast<Label>(one);
+      const int32_t p = w[0][x], q = w[1][x];
+      const int32_t found[8] = {a[p], a[q], b[p], b[q], c[p], c[q], d[p], d[q]};
+      int32_t different = 0;
+      for (const int32_t one : found) different |= one ^ found[0];
+      if (different == 0) return static_cast<Label>(found[0]);
+      const auto& [of_z, of_y, of_x] = pointers_.weight;
+      int nearest = 0;
+      for (int axis = 0; axis < 3; ++axis) nearest |= (pointers_.weight[axis][1][x] > 0.5f) << (2 - axis);
+      float weight = 0;
+      for (int corner = 0; corner < 8; ++corner) {
+        const float own = of_z[corner >> 2][x] * of_y[corner >> 1 & 1][x] * of_x[corner & 1][x];
+        weight += found[corner] == found[nearest] ? own : 0.f;
+      }
+      if (weight > 0.501f) return static_cast<Label>(found[nearest]);
     }
     AxisPosition at[3];
     for (size_t axis = 0; axis < 3; ++axis) {
