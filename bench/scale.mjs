@@ -1,7 +1,7 @@
 // How a step grows with the patch, the batch and the classes, and a run's start with the number of cases: measures the first
 // three, takes the last from bench/many-cases.mjs, and draws all four.
 //   node bench/scale.mjs measure [--rounds 3] [--threads 1] [--note TEXT]    a line a measurement in bench/results/DATE-scale.jsonl
-//   node bench/scale.mjs draw SCALE.jsonl MANY-CASES.jsonl [OUT.svg]         docs/images/scale.svg; prints growth as exponents
+//   node bench/scale.mjs draw SCALE.jsonl MANY-CASES.jsonl [OUT.png]         docs/images/scale.png; prints growth as exponents
 // The network has the features of the preset tiny, and its patch, batch and classes where these do not vary.
 import { execFileSync } from 'node:child_process'
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util'
 import { quantile } from '../dist/bench/statistics.js'
 import { makeArchitecture } from '../dist/plan/architecture.js'
 import { drawAxes, drawLegend, drawSeries, drawTitle, makeScale } from '../dist/report/axes.js'
-import { drawSvg } from '../dist/report/canvas.js'
+import { drawBitmap } from '../dist/report/canvas.js'
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
 const features = [8, 16, 32, 64]
@@ -117,7 +117,7 @@ function curve(lines, position, time, memory) {
 const width = 1240
 const height = 900
 
-function draw(scaleFile, casesFile, target = path.join(root, 'docs/images/scale.svg')) {
+function draw(scaleFile, casesFile, target = path.join(root, 'docs/images/scale.png')) {
   const lines = linesOf(scaleFile)
   const steps = (varied, position) =>
     curve(
@@ -172,7 +172,7 @@ function draw(scaleFile, casesFile, target = path.join(root, 'docs/images/scale.
       drawLegend(context, box, series)
     }
   }
-  writeFileSync(target, drawSvg(width, height, drawPanels))
+  writeFileSync(target, drawBitmap(width, height, 1.5, drawPanels).toBuffer('image/png'))
   for (const { title, points } of panels) {
     const [first, last] = [points[0], points.at(-1)]
     const exponent = (value) => (Math.log(last[value] / first[value]) / Math.log(last.x / first.x)).toFixed(2)
@@ -194,6 +194,6 @@ const [verb, ...files] = positionals
 if (verb === 'measure' && files.length === 0) measure(values)
 else if (verb === 'draw' && files.length >= 2) draw(...files)
 else {
-  console.error('usage: node bench/scale.mjs measure [--rounds 3] | draw SCALE.jsonl MANY-CASES.jsonl [OUT.svg]')
+  console.error('usage: node bench/scale.mjs measure [--rounds 3] | draw SCALE.jsonl MANY-CASES.jsonl [OUT.png]')
   process.exitCode = 2
 }
