@@ -1,7 +1,7 @@
 // What a run writes about itself: run.json, metrics.jsonl, training_log.txt and the chart. Training goes on where the disk
 // is full; what could not be written is written later.
 import { VoxgradError } from '../errors.js'
-import { drawChart } from '../report/chart.js'
+import { writeCurves } from '../report/curves.js'
 import type { EpochCurve } from './events.js'
 import type { JobContext } from './job.js'
 import type { MetricsLine, RunFolder, RunRecord } from './run-folder.js'
@@ -51,7 +51,7 @@ export class Journal {
   #startDrawing(): void {
     this.#drawnAt = performance.now()
     this.#isChartOld = false
-    this.#drawing = this.#drawing.then(() => this.#tolerate(() => drawChart(this.folder.folder)))
+    this.#drawing = this.#drawing.then(() => this.#tolerate(() => writeCurves(this.folder.folder)))
   }
 
   /** Changes run.json; a full disk may leave it as it was. */
