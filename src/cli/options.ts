@@ -123,3 +123,6 @@ export async function readConfigFile(file: string): Promise<OptionTree> {
 export function numberOrText(text: string): number | string {
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : text
 }
+
+/** For flags that may be repeated. */
+export const collect = (value: string, earlier: string[] = []): string[] => [...earlier, value]

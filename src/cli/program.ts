@@ -4,6 +4,7 @@ import { version } from '../version.js'
 import { addAdvise } from './advise.js'
 import { addBench } from './bench.js'
 import { addBestConfiguration } from './best-configuration.js'
+import { addConfig } from './config.js'
 import { reportFailure, reportUsage } from './context.js'
 import { addDoctor } from './doctor.js'
 import { addEnsemble, addPostprocess } from './ensemble.js'
@@ -42,7 +43,7 @@ Exit codes: 0 done; 2 wrong usage, configuration or data; 70 a fault of voxgrad,
 const verbs = [
   [addDoctor, addImport, addPlan, addPreprocess, addTrain, addResume],
   [addStatus, addStop, addRuns, addAdvise, addValidate, addPredict, addEvaluate],
-  [addBestConfiguration, addEnsemble, addPostprocess, addBench],
+  [addBestConfiguration, addEnsemble, addPostprocess, addBench, addConfig],
 ]
 for (const add of verbs.flat()) add(program)
 

@@ -11,6 +11,7 @@ import {
   addBudgetFlags,
   type BudgetFlags,
   budgetFlags,
+  collect,
   numberOrText,
   type OptionTree,
   overlay,
@@ -112,8 +113,6 @@ Examples:
     },
   )
 }
-
-const collect = (value: string, earlier: string[] = []): string[] => [...earlier, value]
 
 async function trainInput(
   dataset: string,
