@@ -4,6 +4,7 @@ import { version } from '../version.js'
 import { addAdvise } from './advise.js'
 import { addBench } from './bench.js'
 import { addBestConfiguration } from './best-configuration.js'
+import { addCompletion } from './completion.js'
 import { addConfig } from './config.js'
 import { reportFailure, reportUsage } from './context.js'
 import { addDoctor } from './doctor.js'
@@ -46,6 +47,7 @@ const verbs = [
   [addBestConfiguration, addEnsemble, addPostprocess, addBench, addConfig],
 ]
 for (const add of verbs.flat()) add(program)
+addCompletion(program)
 
 // A reader that goes away (`| head`) is no fault. A run in progress hears of it in follow.ts and saves first.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

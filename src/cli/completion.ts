@@ -1,0 +1,64 @@
+// voxgrad completion: scripts with which bash, zsh and fish complete verbs, flags and values. The one place that knows the library.
+import { readdirSync } from 'node:fs'
+import path from 'node:path'
+import tab from '@bomb.sh/tab/commander'
+import type { Command } from 'commander'
+import { presets } from '../plan/presets.js'
+
+/** Values of flags that take one of few words. */
+const words: Record<string, readonly string[]> = {
+  device: ['cpu', 'cuda'],
+  preset: Object.keys(presets),
+  checkpoint: ['final', 'best', 'latest'],
+  'on-plateau': ['stop', 'anneal'],
+  patience: ['short', 'medium', 'long'],
+  schedule: ['stretch', 'continue', 'restart'],
+}
+
+/** Flags and arguments that are files or folders. */
+const paths = new Set(
+  ['run', 'config', 'pretrained', 'previous-stage', 'input', 'output', 'out', 'raw', 'preprocessed', 'results'].concat([
+    'dataset-json',
+    'folder',
+    'file',
+    'predictions',
+    'truth',
+  ]),
+)
+
+type Complete = (value: string, description: string) => void
+
+/** What lies where the word under the cursor points to; the shell asks with it as the last argument. */
+function completePath(complete: Complete): void {
+  const word = process.argv.at(-1) ?? ''
+  const folder = word.slice(0, word.lastIndexOf('/') + 1)
+  for (const entry of readdirSync(path.resolve(folder), { withFileTypes: true }))
+    complete(`${folder}${entry.name}${entry.isDirectory() ? '/' : ''}`, '')
+}
+
+/** After all verbs: what they offer is read from the program itself. */
+export function addCompletion(program: Command): void {
+  const completion = tab(program, { completionCommandName: 'completion' })
+  for (const { options, arguments: operands } of completion.commands.values()) {
+    for (const [name, place] of [...options, ...operands]) if (paths.has(name)) place.handler = completePath
+    for (const [name, choices] of Object.entries(words)) {
+      const option = options.get(name)
+      if (option)
+        option.handler = (complete) => {
+          for (const word of choices) complete(word, '')
+        }
+    }
+  }
+  program.commands
+    .find((command) => command.name() === 'completion')
+    ?.summary('Print the completion script of a shell.')
+    .description('Prints a script that completes verbs, flags and their values in a shell.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  echo 'source <(voxgrad completion bash)' >> ~/.bashrc
+  echo 'source <(voxgrad completion zsh)' >> ~/.zshrc
+  voxgrad completion fish > ~/.config/fish/completions/voxgrad.fish`,
+    )
+}
