@@ -36,16 +36,25 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> gradients_of(const at::Tensor& x,
                                                               wanted);
 }
 
+void save(torch::autograd::AutogradContext* context, const ConvolutionRules& rules, bool has_bias) {
+  context->saved_data["stride"] = rules.stride;
+  context->saved_data["padding"] = rules.padding;
+  context->saved_data["transposed"] = rules.transposed;
+  context->saved_data["bias"] = has_bias;
+}
+
+ConvolutionRules saved_rules(torch::autograd::AutogradContext* context) {
+  const auto& saved = context->saved_data;
+  return {saved.at("stride").toIntVector(), saved.at("padding").toIntVector(), saved.at("transposed").toBool()};
+}
+
 class OneDnnConvolution : public torch::autograd::Function<OneDnnConvolution> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias, const ConvolutionRules& rules) {
     context->save_for_backward({x, weight});
-    context->saved_data["stride"] = rules.stride;
-    context->saved_data["padding"] = rules.padding;
-    context->saved_data["transposed"] = rules.transposed;
+    save(context, rules, bias.has_value());
     const size_t dimensions = rules.stride.size();
-    context->saved_data["bias"] = bias.has_value();
     if (!rules.transposed)
       return at::mkldnn_convolution(x, weight, bias, rules.padding, rules.stride, ones(dimensions), 1);
     RECORD_FUNCTION("voxgrad::transposed_convolution", std::vector<c10::IValue>({x, weight}));
@@ -57,9 +66,7 @@ class OneDnnConvolution : public torch::autograd::Function<OneDnnConvolution> {
                                                  const torch::autograd::variable_list& gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &gradient = gradients[0];
-    const ConvolutionRules rules = {context->saved_data["stride"].toIntVector(),
-                                    context->saved_data["padding"].toIntVector(),
-                                    context->saved_data["transposed"].toBool()};
+    const ConvolutionRules rules = saved_rules(context);
     const bool biased = context->saved_data["bias"].toBool() && context->needs_input_grad(2);
     const auto [of_x, of_weight, of_bias] =
         gradients_of(x, weight, gradient, rules, {context->needs_input_grad(0), context->needs_input_grad(1), biased});
@@ -73,9 +80,7 @@ class OneDnnConvolutionOfTwo : public torch::autograd::Function<OneDnnConvolutio
                             const at::Tensor& weight, const std::optional<at::Tensor>& bias,
                             const ConvolutionRules& rules) {
     context->save_for_backward({a, b, weight});
-    context->saved_data["stride"] = rules.stride;
-    context->saved_data["padding"] = rules.padding;
-    context->saved_data["bias"] = bias.has_value();
+    save(context, rules, bias.has_value());
     return at::mkldnn_convolution(at::cat({a, b}, 1), weight, bias, rules.padding, rules.stride,
                                   ones(rules.stride.size()), 1);
   }
@@ -84,8 +89,7 @@ class OneDnnConvolutionOfTwo : public torch::autograd::Function<OneDnnConvolutio
                                                  const torch::autograd::variable_list& gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor &a = saved[0], &b = saved[1], &weight = saved[2];
-    const ConvolutionRules rules = {context->saved_data["stride"].toIntVector(),
-                                    context->saved_data["padding"].toIntVector()};
+    const ConvolutionRules rules = saved_rules(context);
     const bool biased = context->saved_data["bias"].toBool() && context->needs_input_grad(3);
     const auto [of_a, of_weight_a, of_bias] =
         gradients_of(a, weight.narrow(1, 0, a.size(1)), gradients[0], rules,

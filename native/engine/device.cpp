@@ -4,6 +4,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
+#include <omp.h>
 
 #include "failure.h"
 #include "kernels/launch.h"
@@ -59,6 +60,14 @@ void prepare_thread(int64_t threads, bool deterministic) {
   at::globalContext().setDeterministicAlgorithms(deterministic, /*warn_only=*/true);
   at::globalContext().setBenchmarkCuDNN(!deterministic);  // all batches have one shape: one search pays for the run
   at::parallel_for(0, threads, 1, [](int64_t, int64_t) { at::globalContext().setFlushDenormal(true); });
+}
+
+void prepare_lone_thread() {
+  // libtorch sets a new thread's number once, at its first question, and our copy of its inline functions does again.
+  at::get_num_threads();
+  at::internal::lazy_init_num_threads();
+  omp_set_num_threads(1);
+  at::globalContext().setFlushDenormal(true);
 }
 
 }  // namespace voxgrad

@@ -20,4 +20,8 @@ at::ScalarType open_precision(const std::string& precision, at::Device device);
 /// down.
 void prepare_thread(int64_t threads, bool deterministic);
 
+/// Prepares a thread that works beside others on whole pieces: its operators use it alone. Flushes denormals, as
+/// prepare_thread() does.
+void prepare_lone_thread();
+
 }  // namespace voxgrad

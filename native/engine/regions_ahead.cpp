@@ -1,10 +1,9 @@
 // The threads that read regions.
 #include "engine/regions_ahead.h"
 
-#include <ATen/Parallel.h>
-#include <omp.h>
-
 #include <algorithm>
+
+#include "engine/device.h"
 
 namespace voxgrad {
 
@@ -57,11 +56,7 @@ Region RegionsAhead::read(uint64_t number) const {
 }
 
 void RegionsAhead::work() {
-  // Each thread does its reads alone. libtorch sets a new thread's number at its first question; our copy of its inline
-  // functions does so again.
-  at::get_num_threads();
-  at::internal::lazy_init_num_threads();
-  omp_set_num_threads(1);
+  prepare_lone_thread();
   while (true) {
     uint64_t number;
     {

@@ -1,14 +1,13 @@
 // Deals samples to threads, forward and backward, and adds their gradients.
 #include "engine/sample_parallel.h"
 
-#include <ATen/Context.h>
-#include <ATen/Parallel.h>
 #include <ATen/ThreadLocalState.h>
-#include <omp.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/engine.h>
 
 #include <future>
+
+#include "engine/device.h"
 
 namespace voxgrad {
 
@@ -20,14 +19,6 @@ int64_t workers_for(const Network& network, int64_t batch_size, int64_t threads)
   if (!network.device().is_cpu() || network.config().batchNorm || threads == 1) return 1;
   const int64_t rounds = (batch_size + threads - 1) / threads;
   return static_cast<double>(batch_size) >= least_use * static_cast<double>(rounds * threads) ? threads : 1;
-}
-
-void prepare_worker() {
-  // libtorch sets a new thread's number once, at its first question, and our copy of its inline functions does again.
-  at::get_num_threads();
-  at::internal::lazy_init_num_threads();
-  omp_set_num_threads(1);
-  at::globalContext().setFlushDenormal(true);
 }
 
 /// Calls `work` with every worker's number and returns when all are done; the first failure is thrown.
@@ -139,7 +130,7 @@ class SampleParallel::Joined : public torch::autograd::Function<Joined> {
 SampleParallel::SampleParallel(const Network& network, int64_t batch_size, int64_t threads)
     : network_(network),
       workers_(workers_for(network, batch_size, threads)),
-      pool_(workers_ == 1 ? nullptr : new c10::ThreadPool(static_cast<int>(workers_), -1, prepare_worker)) {}
+      pool_(workers_ == 1 ? nullptr : new c10::ThreadPool(static_cast<int>(workers_), -1, prepare_lone_thread)) {}
 
 std::vector<at::Tensor> SampleParallel::operator()(const at::Tensor& image, const std::vector<bool>& wanted,
                                                    const TrainingPass* pass) const {
