@@ -16,7 +16,7 @@ async function write(folder: string): Promise<CurvesOutcome> {
     const run = new RunFolder(folder)
     const epochs = (await run.readMetrics()).filter((line) => line.type === 'epoch')
     await writeProgress(folder, epochs)
-    const { targets } = await readDatasetJson(path.join(folder, 'dataset.json'))
+    const { targets } = await readDatasetJson(path.join(run.modelFolder, 'dataset.json'))
     const labels = targets.map(({ name }) => name)
     await writeCsv(folder, epochs, labels)
     await writeEvents(folder, Date.parse((await run.readRecord()).startedAt) / 1000, epochs, labels)

@@ -77,9 +77,12 @@ describe('a run that is never stopped', () => {
     const model = path.join(dataset.folders.results, 'Dataset009_Boxes/voxgrad__nnUNetPlansTiny__3d_fullres')
     expect(whole.folder).toBe(path.join(model, 'fold_0'))
     expect(readdirSync(model).sort()).toEqual(['dataset.json', 'dataset_fingerprint.json', 'fold_0', 'plans.json'])
-    expect(readdirSync(whole.folder).sort()).toEqual([
+    const named = (file: string) => file.replace(/tfevents\.\d+\./, 'tfevents.TIME.')
+    expect(readdirSync(whole.folder).map(named).sort()).toEqual([
       'checkpoint_best.pth',
       'checkpoint_final.pth',
+      'events.out.tfevents.TIME.voxgrad',
+      'metrics.csv',
       'metrics.jsonl',
       'progress.png',
       'progress.svg',
