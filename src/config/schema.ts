@@ -345,7 +345,7 @@ const threads = count.optional().describe('Native threads; without it one for ea
 /** Options of `plan`. */
 export const planOptionsSchema = z.strictObject({
   dataset,
-  ...foldersSchema.shape,
+  folders: foldersSchema.prefault({}),
   preset: z.enum(Object.keys(presets) as [PresetName, ...PresetName[]]).default('default'),
   gpuMemoryGb: positive.optional().describe("The GPU memory to plan for; without it that of nnU-Net's planner"),
   plansName: z
@@ -360,6 +360,19 @@ export const planOptionsSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe('Replace configurations of an existing plans file of this dataset by ones with other numbers'),
+  jobs: count.optional().describe('Cases at once; without it one for each processor, 8 at most'),
+})
+
+/** Options of `preprocess`. */
+export const preprocessOptionsSchema = z.strictObject({
+  dataset,
+  folders: foldersSchema.prefault({}),
+  configurations: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe('By default those of 2d, 3d_fullres and 3d_lowres that the plans have'),
+  plans: z.string().min(1).default('nnUNetPlans').describe('The plans file, without .json'),
   jobs: count.optional().describe('Cases at once; without it one for each processor, 8 at most'),
 })
 
@@ -550,6 +563,7 @@ export const benchOptionsSchema = z.strictObject({
 export type BenchInput = z.input<typeof benchOptionsSchema>
 export type BenchOptions = z.infer<typeof benchOptionsSchema>
 export type PlanInput = z.input<typeof planOptionsSchema>
+export type PreprocessInput = z.input<typeof preprocessOptionsSchema>
 export type TrainInput = z.input<typeof trainOptionsSchema>
 /** The same with every default filled in. */
 export type TrainOptions = z.infer<typeof trainOptionsSchema>

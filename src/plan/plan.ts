@@ -13,10 +13,23 @@ import { VoxgradError } from '../errors.js'
 import { readBytes, readJson, writeFileAtomically, writeJson } from '../files.js'
 import { extractFingerprint } from '../preprocess/fingerprint.js'
 import { planWithPreset } from './planner.js'
-import { type ConfigurationEntry, type Fingerprint, type Plans, readPlans } from './plans.js'
+import {
+  type ConfigurationEntry,
+  checkPlans,
+  type Fingerprint,
+  type Plans,
+  readPlans,
+  resolveConfiguration,
+} from './plans.js'
 
-export interface PlanOptions extends PlanInput {
+export interface PlanSettings {
   signal?: AbortSignal | undefined
+  /**
+   * Changes what the planner has made, before it is checked and written: patch size, features, spacing, ... Give such plans
+   * a plansName of their own. They then have their own preprocessed data; where spacing and normalization stay as they are,
+   * the data_identifier of the planner's (nnUNetPlans_3d_fullres) shares those that are there.
+   */
+  change?: ((plans: Plans) => Plans) | undefined
   onProgress?: ((progress: CaseProgress & { stage: 'check' | 'fingerprint' }) => void) | undefined
   /** What does not stop the planning: oddities of the dataset, other plans that no longer fit. */
   onWarning?: ((text: string) => void) | undefined
@@ -37,9 +50,12 @@ export interface PlanResult {
  * were planned with other numbers from the same data are replaced only with `overwrite`.
  * @throws VoxgradError ERR_CONFIG, ERR_DATASET (all faults at once), ERR_DISK
  */
-export async function plan({ signal, onProgress, onWarning, ...input }: PlanOptions): Promise<PlanResult> {
+export async function plan(
+  input: PlanInput,
+  { change = (plans) => plans, signal, onProgress, onWarning }: PlanSettings = {},
+): Promise<PlanResult> {
   const options = parseOptions(planOptionsSchema, input, 'options of plan')
-  const folders = resolveFolders(options)
+  const folders = resolveFolders(options.folders)
   const dataset = findDataset(folders, options.dataset)
   const target = path.join(folders.preprocessed, dataset.name)
   const raw = rawFolder(folders, dataset)
@@ -56,13 +72,15 @@ export async function plan({ signal, onProgress, onWarning, ...input }: PlanOpti
   }
   const fingerprint = (await readJson(fingerprintFile, 'fingerprint')) as Fingerprint
 
-  const planned = planWithPreset(fingerprint, datasetJson, {
+  const made = planWithPreset(fingerprint, datasetJson, {
     preset: options.preset,
     datasetName: dataset.name,
     plansName: options.plansName,
     imageReaderWriter: await readerOfCases(datasetJson, raw === undefined ? [] : casesIfThere(raw, datasetJson)),
     gpuMemoryGb: options.gpuMemoryGb,
   })
+  const planned = checkPlans(change(structuredClone(made)), 'What `change` returned')
+  for (const name of Object.keys(planned.configurations)) resolveConfiguration(planned, name)
   const plansFile = path.join(target, `${planned.plans_name}.json`)
   const plans = await joinWithExisting(planned, plansFile, options.overwrite)
   if (raw !== undefined) await carrySplits(raw, target)
@@ -92,7 +110,7 @@ function casesIfThere(raw: string, datasetJson: DatasetJson): RawCase[] {
 async function makeFingerprint(
   raw: string | undefined,
   dataset: DatasetName,
-  { jobs, signal, onProgress, onWarning }: Omit<PlanOptions, 'dataset'>,
+  { jobs, signal, onProgress, onWarning }: Pick<PlanInput, 'jobs'> & PlanSettings,
 ): Promise<Fingerprint> {
   if (raw === undefined) {
     throw new VoxgradError(

@@ -3,7 +3,8 @@ import { existsSync, statSync } from 'node:fs'
 import { copyFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { type CasePoolOptions, forEachCase } from '../case-pool.js'
-import { type Folders, findDataset } from '../config/folders.js'
+import { findDataset, resolveFolders } from '../config/folders.js'
+import { type PreprocessInput, parseOptions, preprocessOptionsSchema } from '../config/schema.js'
 import { type DatasetJson, readDatasetJson } from '../dataset/dataset-json.js'
 import { dataFileOf } from '../dataset/metaimage.js'
 import { bytesToRead, listCases, type RawCase } from '../dataset/raw.js'
@@ -16,16 +17,6 @@ import { native } from '../native/load.js'
 import { type Configuration, type Fingerprint, type Plans, readPlans, resolveConfiguration } from '../plan/plans.js'
 import { preprocessingPlan } from './native-plan.js'
 import { readTrainingCase, requireFiles } from './read-case.js'
-
-export interface PreprocessOptions extends CasePoolOptions {
-  folders: Folders
-  /** Id or name. */
-  dataset: string
-  /** By default those of 2d, 3d_fullres and 3d_lowres that the plans have. */
-  configurations?: string[] | undefined
-  /** Name of the plans file without .json. */
-  plans?: string | undefined
-}
 
 export interface PreprocessResult {
   cases: number
@@ -53,12 +44,16 @@ const fewestCasesForSplits = 5
  * cases, ERR_DISK; the signal's reason after an abort. What was there before is then untouched.
  * Source: nnU-Net default_preprocessor.py, DefaultPreprocessor.run; plan_and_preprocess_api.py, preprocess_dataset.
  */
-export async function preprocess(options: PreprocessOptions): Promise<PreprocessResult> {
-  const { folders } = options
+export async function preprocess(
+  input: PreprocessInput,
+  { signal, onProgress }: Omit<CasePoolOptions, 'jobs'> = {},
+): Promise<PreprocessResult> {
+  const options = parseOptions(preprocessOptionsSchema, input, 'options of preprocess')
+  const folders = resolveFolders(options.folders)
   const { name } = findDataset(folders, options.dataset)
   const rawFolder = path.join(folders.raw, name)
   const datasetFolder = path.join(folders.preprocessed, name)
-  const plansFile = path.join(datasetFolder, `${options.plans ?? 'nnUNetPlans'}.json`)
+  const plansFile = path.join(datasetFolder, `${options.plans}.json`)
   const plans = await readPlans(plansFile)
   const reader = supportedReader(plans.image_reader_writer, plansFile)
   const datasetJson = await readDatasetJson(path.join(rawFolder, 'dataset.json'))
@@ -71,7 +66,11 @@ export async function preprocess(options: PreprocessOptions): Promise<Preprocess
 
   try {
     for (const { unfinished } of targets) await makeEmptyFolder(unfinished)
-    await forEachCase(cases, (rawCase) => preprocessCase(rawCase, datasetJson, reader, targets), bytesOf, options)
+    await forEachCase(cases, (rawCase) => preprocessCase(rawCase, datasetJson, reader, targets), bytesOf, {
+      jobs: options.jobs,
+      signal,
+      onProgress,
+    })
     await copyLabels(cases, path.join(datasetFolder, 'gt_segmentations'), datasetJson.fileEnding)
     for (const target of targets) await putInPlace(target)
   } catch (error) {

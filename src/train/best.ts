@@ -1,5 +1,7 @@
 // Pseudo-Dice of an epoch, its moving average, and whether the monitored metric is at a new best.
 import type { TrainOptions } from '../config/schema.js'
+import type { EpochCurve } from './events.js'
+import { ask } from './policies.js'
 
 /**
  * Dice per foreground label over all validation batches: 2 TP / (2 TP + FP + FN); NaN where the label was neither there
@@ -27,6 +29,8 @@ export type Metric =
   | { kind: 'ema_fg_dice' | 'mean_fg_dice' | 'val_loss' }
   /** The moving average of one foreground label, by its place among them. */
   | { kind: 'label'; label: number }
+  /** A caller's function of all epochs. */
+  | { kind: 'own'; of: (epochs: readonly EpochCurve[]) => number }
 
 /** What one epoch's validation gave; NaN where there is no value. */
 export interface EpochScores {
@@ -48,34 +52,68 @@ export interface BestState {
 export const initialBest: BestState = { ema: null, labelEma: null, best: null, bestEpoch: null }
 
 /**
- * Takes one epoch into the moving averages and compares the metric with the best before.
+ * Takes one epoch into the moving averages.
  * A value that is not finite changes nothing, where nnU-Net's average stays NaN from then on.
- * @returns the next state, the metric's value in this epoch (NaN: none), and whether it is strictly better than all before
  */
-export function updateBest(
+export function moveAverages(
   state: BestState,
-  epoch: number,
   scores: EpochScores,
   { metric, emaDecay }: { metric: Metric; emaDecay: number },
-): { state: BestState; value: number; isNewBest: boolean } {
+): BestState {
   const average = (before: number | null, value: number) => {
     if (!Number.isFinite(value)) return before
     return before === null ? value : emaDecay * before + (1 - emaDecay) * value
   }
-  const labelDice = metric.kind === 'label' ? (scores.dicePerLabel[metric.label] as number) : Number.NaN
-  const ema = average(state.ema, scores.meanDice)
-  const labelEma = average(state.labelEma, labelDice)
-  const values = {
-    // An average that this epoch did not move is no value of this epoch.
-    ema_fg_dice: Number.isFinite(scores.meanDice) ? (ema as number) : Number.NaN,
-    label: Number.isFinite(labelDice) ? (labelEma as number) : Number.NaN,
-    mean_fg_dice: scores.meanDice,
-    val_loss: scores.valLoss,
+  return {
+    ...state,
+    ema: average(state.ema, scores.meanDice),
+    labelEma: average(state.labelEma, labelDice(metric, scores)),
   }
-  const value = values[metric.kind]
+}
+
+/**
+ * The metric's value in an epoch that the averages know; NaN: none.
+ * @param epochs all finished epochs, this one last
+ */
+export function metricValue(
+  metric: Metric,
+  { ema, labelEma }: BestState,
+  scores: EpochScores,
+  epochs: readonly EpochCurve[],
+): number {
+  switch (metric.kind) {
+    // An average that this epoch did not move is no value of this epoch.
+    case 'ema_fg_dice':
+      return Number.isFinite(scores.meanDice) ? (ema as number) : Number.NaN
+    case 'label':
+      return Number.isFinite(labelDice(metric, scores)) ? (labelEma as number) : Number.NaN
+    case 'mean_fg_dice':
+      return scores.meanDice
+    case 'val_loss':
+      return scores.valLoss
+    case 'own':
+      return ask(
+        'bestMetric',
+        () => metric.of(epochs),
+        'a number',
+        (value) => typeof value === 'number',
+      )
+  }
+}
+
+function labelDice(metric: Metric, { dicePerLabel }: EpochScores): number {
+  return metric.kind === 'label' ? (dicePerLabel[metric.label] as number) : Number.NaN
+}
+
+/** Compares an epoch's value of the metric with the best before; new is what is strictly better. */
+export function updateBest(
+  state: BestState,
+  epoch: number,
+  value: number,
+  metric: Metric,
+): { state: BestState; isNewBest: boolean } {
   const isNewBest = Number.isFinite(value) && (state.best === null || improvement(metric, value, state.best) > 0)
-  const best = isNewBest ? { best: value, bestEpoch: epoch } : { best: state.best, bestEpoch: state.bestEpoch }
-  return { state: { ema, labelEma, ...best }, value, isNewBest }
+  return { state: isNewBest ? { ...state, best: value, bestEpoch: epoch } : state, isNewBest }
 }
 
 /** By how much a value is better than another; negative where it is worse. */

@@ -40,12 +40,18 @@ export function countPatience(
   return epoch < warmupEpochs ? state : { ...state, epochs: state.epochs + 1 }
 }
 
-/** Why training should end after an epoch, in words; null if it should not. */
+export interface ReasonToStop {
+  kind: 'plateau' | 'divergence'
+  /** In words. */
+  text: string
+}
+
+/** Why training should end after an epoch; null if it should not. */
 export function reasonToStop(
   { epochs }: PatienceState,
   trainLoss: number,
   { patience, divergenceLoss }: Pick<EarlyStoppingRules, 'patience' | 'divergenceLoss'>,
-): { kind: 'plateau' | 'divergence'; text: string } | null {
+): ReasonToStop | null {
   if (divergenceLoss !== null && trainLoss > divergenceLoss) {
     const loss = Number(trainLoss.toPrecision(4))
     return { kind: 'divergence', text: `the mean training loss ${loss} exceeds the limit of ${divergenceLoss}` }

@@ -228,4 +228,6 @@ export interface Run<Result = RunResult> extends AsyncIterable<RunEvent> {
   readonly finished: Promise<Result>
   /** Ends after the current step with a checkpoint. Calling it again changes nothing. */
   stop(): void
+  /** At the end of an `await using` block: stops what still goes on and waits for it. Throws what nobody has seen yet. */
+  [Symbol.asyncDispose](): Promise<void>
 }

@@ -51,9 +51,14 @@ export function startJob<Result>(
     })
   // Who only iterates sees the error there; it must not count as unhandled.
   finished.catch(() => {})
+  // Whether the caller has taken the outcome, an error included, by one of its two ways.
+  let isTaken = false
 
   return {
-    finished,
+    get finished() {
+      isTaken = true
+      return finished
+    },
     stop,
     async *[Symbol.asyncIterator]() {
       while (true) {
@@ -62,7 +67,14 @@ export function startJob<Result>(
         else if (ended) break
         else await new Promise<void>((resolve) => (wake = resolve))
       }
+      isTaken = true
       await finished
+    },
+    async [Symbol.asyncDispose]() {
+      stop()
+      await finished.catch((error: unknown) => {
+        if (!isTaken) throw error
+      })
     },
   }
 }

@@ -26,6 +26,7 @@ import type { Run, RunResult, ValidationFinishedEvent } from './events.js'
 import { type JobContext, type Restart, startJob } from './job.js'
 import { lockRun } from './lock.js'
 import { newRecord, readRunOptions, readRunSetup } from './open-run.js'
+import type { Policies } from './policies.js'
 import { ensurePrepared } from './prepare.js'
 import { resumeRun } from './resume-run.js'
 import { executeRun } from './run.js'
@@ -34,10 +35,16 @@ import { type RunSetup, readSetup, writeModelFiles } from './setup.js'
 import { watch } from './watch.js'
 
 export interface JobOptions {
+  /** Its abort ends the job as stop() does. */
   signal?: AbortSignal | undefined
-  /** Called at every sign of life, for a supervisor. */
+  /** @internal Called at every sign of life, for a supervisor. */
   onAlive?: JobContext['alive'] | undefined
-  /** Given by a supervisor that starts the run again. */
+}
+
+export interface TrainJobOptions extends JobOptions {
+  /** Decisions of the run that are made by functions of the caller. */
+  policies?: Policies | undefined
+  /** @internal Given by a supervisor that starts the run again. */
   restart?: Restart | undefined
 }
 
@@ -46,7 +53,7 @@ export interface JobOptions {
  * Errors reach `finished` and the iteration: ERR_CONFIG, ERR_DATASET, ERR_RUN where the folder already holds a run or is
  * in use, ...
  */
-export function train(input: TrainInput, { restart, ...jobOptions }: JobOptions = {}): Run {
+export function train(input: TrainInput, { restart, policies, ...jobOptions }: TrainJobOptions = {}): Run {
   return startJob(async (context) => {
     const options = parseOptions(trainOptionsSchema, input, 'options of train')
     const folder = new RunFolder(runFolderOf(options))
@@ -62,11 +69,11 @@ export function train(input: TrainInput, { restart, ...jobOptions }: JobOptions 
         }
         await noteOtherBudget(folder, options, context)
         const resumed = { run: folder.folder, from: 'newest', budget: {}, folders: options.folders } as const
-        return resumeRun(folder, resumed, context, restart)
+        return resumeRun(folder, resumed, context, { restart, policies })
       }
       const isPrepared = await ensurePrepared(options, context)
       if (!isPrepared) return stoppedBeforeStart(context)
-      const setup = await readSetup(options)
+      const setup = await readSetup(options, { policies })
       await checkStart(setup)
       await writeModelFiles(setup, folder.modelFolder)
       const record = newRecord(setup)
@@ -80,13 +87,13 @@ export function train(input: TrainInput, { restart, ...jobOptions }: JobOptions 
  * Goes on with a run at the exact step of its newest whole checkpoint; a finished run only gets what it lacks, or more
  * steps. A folder of nnU-Net is taken over: its run goes on as one of voxgrad.
  */
-export function resume(input: ResumeInput, { restart, ...jobOptions }: JobOptions = {}): Run {
+export function resume(input: ResumeInput, { restart, policies, ...jobOptions }: TrainJobOptions = {}): Run {
   return startJob(async (context) => {
     const options = parseOptions(resumeOptionsSchema, input, 'options of resume')
     const folder = new RunFolder(path.resolve(options.run))
     // Said before the lock would make the folder.
     if (!folder.holdsRun()) await folder.readRecord()
-    return withLock(folder, () => resumeRun(folder, options, context, restart))
+    return withLock(folder, () => resumeRun(folder, options, context, { restart, policies }))
   }, jobOptions)
 }
 

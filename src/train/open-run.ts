@@ -13,6 +13,7 @@ import {
 } from '../config/schema.js'
 import { VoxgradError } from '../errors.js'
 import { native } from '../native/load.js'
+import type { Policies } from './policies.js'
 import { checkpointNames, type RunFolder, type RunRecord } from './run-folder.js'
 import { type RunSetup, readSetup } from './setup.js'
 
@@ -45,8 +46,8 @@ export async function readRunOptions(
 }
 
 /** The setup of a run with its own plans. */
-export function readRunSetup(folder: RunFolder, options: TrainOptions): Promise<RunSetup> {
-  return readSetup(options, path.join(folder.modelFolder, 'plans.json'))
+export function readRunSetup(folder: RunFolder, options: TrainOptions, policies?: Policies): Promise<RunSetup> {
+  return readSetup(options, { policies, plansFile: path.join(folder.modelFolder, 'plans.json') })
 }
 
 const initArgsSchema = z.object({
@@ -146,11 +147,12 @@ export function newRecord(setup: RunSetup, id: string = randomUUID()): RunRecord
 /** The part of run.json that a setup decides. */
 export function recordOf(
   setup: RunSetup,
-): Pick<RunRecord, 'dataset' | 'options' | 'resolved' | 'versions' | 'seed' | 'device' | 'threads'> {
+): Pick<RunRecord, 'dataset' | 'options' | 'policies' | 'resolved' | 'versions' | 'seed' | 'device' | 'threads'> {
   const { seed, device, threads } = setup.trainerConfig
   return {
     dataset: setup.name.name,
     options: setup.options,
+    policies: setup.ownPolicies,
     resolved: setup.trainerConfig,
     versions: setup.versions,
     seed,

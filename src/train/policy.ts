@@ -1,15 +1,25 @@
 // What follows from a chunk of steps and from an epoch: pure reducers from a state to the next state and actions.
 import type { TrainingChunk, ValidationChunk } from '../native/binding.js'
-import { type BestState, initialBest, type Metric, nanMean, pseudoDice, updateBest } from './best.js'
+import {
+  type BestState,
+  initialBest,
+  type Metric,
+  metricValue,
+  moveAverages,
+  nanMean,
+  pseudoDice,
+  updateBest,
+} from './best.js'
 import { type Budget, remainingSteps } from './budget.js'
 import {
   countPatience,
   type EarlyStoppingRules,
   initialPatience,
   type PatienceState,
+  type ReasonToStop,
   reasonToStop,
 } from './early-stopping.js'
-import type { EpochLine } from './events.js'
+import type { EpochCurve, EpochLine } from './events.js'
 import {
   afterFiniteEpoch,
   countSkipped,
@@ -18,6 +28,7 @@ import {
   type NonFiniteState,
 } from './non-finite.js'
 import type { NoteName } from './notes.js'
+import { ask, type Policies } from './policies.js'
 import { annealed, learningRate, type Schedule } from './schedule.js'
 
 /** All that decides how a run goes on; stored in every checkpoint. */
@@ -58,6 +69,8 @@ export interface PolicyRules {
   schedule: Schedule
   bestModel: { metric: Metric; emaDecay: number }
   earlyStopping: EarlyStoppingRules
+  /** A caller's own, before them. */
+  stopEarly?: Policies['stopEarly'] | undefined
   nonFinite: NonFiniteRules
   checkpoint: { everyEpochs: number; everyMinutes: number }
 }
@@ -150,11 +163,16 @@ export interface EpochMeasures {
   minutesSinceSave: number
 }
 
-/** Closes an epoch: its line, the best model, patience, and what to do. */
+/**
+ * Closes an epoch: its line, the best model, patience, and what to do.
+ * @param earlier all epochs before it
+ * @throws VoxgradError ERR_CONFIG where a caller's policy gives no answer
+ */
 export function afterEpoch(
   state: PolicyState,
   rules: PolicyRules,
   measures: EpochMeasures,
+  earlier: readonly EpochCurve[] = [],
 ): { state: PolicyState; line: EpochLine; actions: Action[] } {
   const { partial } = state
   const { budget, schedule } = planAhead(state, rules)
@@ -166,7 +184,8 @@ export function afterEpoch(
     valLoss: losses.reduce((sum, loss) => sum + loss, 0) / losses.length,
   }
   const trainLoss = partial.lossSum / partial.finiteSteps
-  const { state: best, value, isNewBest } = updateBest(state.best, state.epoch, scores, rules.bestModel)
+  const { metric } = rules.bestModel
+  const averaged = moveAverages(state.best, scores, rules.bestModel)
   const line: EpochLine = {
     type: 'epoch',
     epoch: state.epoch,
@@ -176,24 +195,27 @@ export function afterEpoch(
     val_loss: finiteOrNull(scores.valLoss),
     dice_per_class: dicePerLabel.map(finiteOrNull),
     mean_fg_dice: finiteOrNull(scores.meanDice),
-    ema_fg_dice: best.ema,
+    ema_fg_dice: averaged.ema,
     seconds: partial.seconds + measures.validationSeconds,
     step_ms: percentiles(partial.stepMs),
     data_ms: percentiles(partial.dataMs),
     skipped_steps: partial.skippedSteps,
     ...measures.resources,
   }
+  const epochs = [...earlier, line]
+  const value = metricValue(metric, averaged, scores, epochs)
+  const { state: best, isNewBest } = updateBest(averaged, state.epoch, value, metric)
 
   const next: PolicyState = {
     ...state,
     epoch: state.epoch + 1,
     partial: emptyEpoch,
     best,
-    patience: countPatience(state.patience, state.epoch, value, rules.bestModel.metric, rules.earlyStopping),
+    patience: countPatience(state.patience, state.epoch, value, metric, rules.earlyStopping),
     nonFinite: afterFiniteEpoch(state.nonFinite, state.step),
   }
   const isLast = remainingSteps(next, budget) === 0
-  const stopping = isLast ? endOfAnnealing(state) : earlyStop(next, trainLoss, rules)
+  const stopping = isLast ? endOfAnnealing(state) : earlyStop(next, trainLoss, rules, epochs)
   const decided = { ...next, ...stopping?.changes }
   const saveLatest = isSaveDue(decided, rules.checkpoint, measures.minutesSinceSave) && !isLast && !decided.stoppedEarly
 
@@ -214,11 +236,18 @@ interface Stopping {
   action: Action
 }
 
-function earlyStop(state: PolicyState, trainLoss: number, rules: PolicyRules): Stopping | null {
+function earlyStop(
+  state: PolicyState,
+  trainLoss: number,
+  rules: PolicyRules,
+  epochs: readonly EpochCurve[],
+): Stopping | null {
   const { earlyStopping, budget } = rules
   // While the rate comes down, patience has had its say.
-  const limits = state.annealing === null ? earlyStopping : { ...earlyStopping, patience: null }
-  const reason = reasonToStop(state.patience, trainLoss, limits)
+  const isAnnealing = state.annealing !== null
+  const limits = isAnnealing ? { ...earlyStopping, patience: null } : earlyStopping
+  const reason =
+    (isAnnealing ? null : ownReasonToStop(rules, epochs)) ?? reasonToStop(state.patience, trainLoss, limits)
   if (reason === null) return null
   const text = `Early stopping after epoch ${state.epoch} (step ${state.step}): ${reason.text}`
   if (reason.kind === 'divergence' || earlyStopping.onPlateau === 'stop') {
@@ -233,6 +262,16 @@ function earlyStop(state: PolicyState, trainLoss: number, rules: PolicyRules): S
       text: `${text}. The learning rate now goes down to 0 in ${steps} steps, then training ends.`,
     },
   }
+}
+
+function ownReasonToStop({ stopEarly }: PolicyRules, epochs: readonly EpochCurve[]): ReasonToStop | null {
+  const text = ask(
+    'stopEarly',
+    () => stopEarly?.(epochs) ?? null,
+    'the reason as text, or null',
+    (answer) => answer === null || (typeof answer === 'string' && answer !== ''),
+  )
+  return text === null ? null : { kind: 'plateau', text }
 }
 
 /** The last epoch of an annealing ends the run early, by plan. */

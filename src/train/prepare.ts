@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { findDataset, resolveFolders } from '../config/folders.js'
-import type { TrainOptions } from '../config/schema.js'
+import type { PlanInput, PreprocessInput, TrainOptions } from '../config/schema.js'
 import { VoxgradError } from '../errors.js'
 import { type PlanResult, plan } from '../plan/plan.js'
 import { readPlans, resolveConfiguration } from '../plan/plans.js'
@@ -10,18 +10,12 @@ import { type PresetName, presets } from '../plan/presets.js'
 import { type PreprocessResult, preprocess } from '../preprocess/preprocess.js'
 import { unpackCases } from '../preprocess/unpack.js'
 import type { JobContext } from './job.js'
-import type { PlanJobOptions, PreprocessJobOptions } from './protocol.js'
 import { listPreprocessedCases } from './setup.js'
 
 /** plan() with its progress and warnings as events; the wish to stop rejects it. */
-export function planWithEvents(
-  { folders, ...options }: PlanJobOptions,
-  { emit, stopping }: JobContext,
-): Promise<PlanResult> {
-  return plan({
+export function planWithEvents(input: PlanInput, { emit, stopping }: JobContext): Promise<PlanResult> {
+  return plan(input, {
     signal: stopping,
-    ...options,
-    ...folders,
     onProgress: ({ done, total, secondsLeft }) =>
       emit({ type: 'preparing', stage: 'plan', done, total, ...(secondsLeft === undefined ? {} : { secondsLeft }) }),
     onWarning: (text) => emit({ type: 'warning', text }),
@@ -30,12 +24,10 @@ export function planWithEvents(
 
 /** preprocess() with its progress as events; the wish to stop rejects it. */
 export function preprocessWithEvents(
-  { folders, ...options }: PreprocessJobOptions,
+  input: PreprocessInput,
   { emit, stopping }: JobContext,
 ): Promise<PreprocessResult> {
-  return preprocess({
-    ...options,
-    folders: resolveFolders(folders),
+  return preprocess(input, {
     signal: stopping,
     onProgress: ({ done, total, secondsLeft }) =>
       emit({ type: 'preparing', stage: 'preprocess', done, total, secondsLeft }),

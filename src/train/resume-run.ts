@@ -10,6 +10,7 @@ import type { RunResult } from './events.js'
 import { extend } from './extend.js'
 import type { JobContext, Restart } from './job.js'
 import { newRecord, readRunOptions, readRunSetup, recordOf } from './open-run.js'
+import type { Policies, PolicyName } from './policies.js'
 import { isTrained, type PolicyState } from './policy.js'
 import { chooseCheckpoint } from './resume.js'
 import { executeRun } from './run.js'
@@ -17,15 +18,17 @@ import type { RunFolder, RunRecord } from './run-folder.js'
 
 /**
  * Resumes the run of a folder whose lock the caller has; a finished run only gets what it lacks, or more steps.
- * @param restart given by a supervisor that starts the run again
- * @throws VoxgradError ERR_CHECKPOINT if no checkpoint is whole, ERR_CONFIG for a length that is reached already, and as
+ * @param settings.restart given by a supervisor that starts the run again
+ * @param settings.policies the caller's own, as at the start
+ * @throws VoxgradError ERR_CHECKPOINT if no checkpoint is whole, ERR_CONFIG for a length that is reached already or a
+ * policy that is missing, and as
  * executeRun does
  */
 export async function resumeRun(
   folder: RunFolder,
   options: ResumeOptions,
   context: JobContext,
-  restart: Restart | undefined,
+  { restart, policies = {} }: { restart?: Restart | undefined; policies?: Policies | undefined },
 ): Promise<RunResult> {
   const { record: stored, options: started } = await readRunOptions(folder, { folders: options.folders })
   const id = stored?.id ?? randomUUID()
@@ -44,8 +47,10 @@ export async function resumeRun(
   const { state } = choice
   const isEnded = state.stoppedEarly || isComplete(state, resolveBudget(started.budget))
   const { options: extended, isLonger } = extend(started, state, isEnded, options)
-  const setup = await readRunSetup(folder, extended)
-  const record = { ...(stored ?? newRecord(setup, id)), ...recordOf(setup) }
+  const setup = await readRunSetup(folder, extended, policies)
+  if (isLonger || !isTrained(state, setup.rules)) requirePolicies(folder, stored?.policies, setup.ownPolicies)
+  const ownNames = new Set([...(stored?.policies ?? []), ...setup.ownPolicies])
+  const record = { ...(stored ?? newRecord(setup, id)), ...recordOf(setup), policies: [...ownNames] }
   if (!stored) await folder.writeRecord(record)
 
   const { epoch, step } = state
@@ -65,6 +70,16 @@ export async function resumeRun(
     context.emit({ type: 'log', text: 'The run is finished; its validation is missing and follows now.' })
   }
   return executeRun(setup, folder, record, choice.name, context, { isLonger, secondsUsed: restart?.secondsUsed })
+}
+
+/** A run that began with functions of a script does not go on with others by accident. */
+function requirePolicies({ folder }: RunFolder, begun: PolicyName[] = [], given: PolicyName[]): void {
+  const missing = begun.filter((name) => !given.includes(name))
+  if (missing.length === 0) return
+  throw new VoxgradError(
+    'ERR_CONFIG',
+    `${folder} was started by a script with functions of its own for ${missing.join(', ')}, which no file can keep. Go on with it from that script: resume({ run: '${folder}' }, { policies }).`,
+  )
 }
 
 async function alreadyFinished(

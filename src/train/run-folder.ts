@@ -8,6 +8,7 @@ import { makeFolder, readJson, reasonOf, writeFileAtomically, writeJson } from '
 import type { TrainerConfig } from '../native/binding.js'
 import { modelFolderOf } from '../predict/model.js'
 import type { EpochCurve, RunEvent, StopReason } from './events.js'
+import type { PolicyName } from './policies.js'
 
 /** run.json */
 export interface RunRecord {
@@ -21,6 +22,8 @@ export interface RunRecord {
   dataset: string
   /** Options with every default filled in; folders are absolute. */
   options: TrainOptions
+  /** Decisions that were made by functions of a script, which must be given again to train on. */
+  policies?: PolicyName[]
   /** The engine's final numbers. */
   resolved: TrainerConfig
   versions: Record<string, string>

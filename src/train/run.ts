@@ -88,7 +88,8 @@ class ReloadNeeded extends Error {
 class TrainingRun {
   private state: PolicyState = initialState
   private logging: Logging = emptyLogging()
-  /** The last epochs of this call. */
+  /** All finished epochs, and of them the last ones of this call. */
+  private curve: EpochCurve[] = []
   private recent: EpochLine[] = []
   private lastSave = performance.now()
   private isGraphFaultSaid = false
@@ -191,6 +192,7 @@ class TrainingRun {
   private async begin(): Promise<void> {
     const { setup, folder, state } = this
     await this.journal.open(state, epochCurveOf(this.logging, setup.budget.stepsPerEpoch))
+    this.curve = (await folder.readMetrics()).filter((line): line is EpochCurve => line.type === 'epoch')
     await this.journal.update({ ...this.position, status: 'running', reason: null, error: null })
     const { budget, schedule } = planAhead(state, setup.rules)
     const sentence = budgetSentence(budget, schedule)
@@ -232,9 +234,13 @@ class TrainingRun {
     return null
   }
 
-  /** A case on disk that can no longer be read ends a run between two steps: all of them are saved. */
+  /**
+   * A case on disk that can no longer be read, or a policy that gives no answer, ends a run between two steps: all of them
+   * are saved.
+   */
   private async saveAfterFault(error: unknown): Promise<never> {
-    const isFault = error instanceof VoxgradError && ['ERR_DATASET', 'ERR_FORMAT', 'ERR_DISK'].includes(error.code)
+    const codes = ['ERR_DATASET', 'ERR_FORMAT', 'ERR_DISK', 'ERR_CONFIG']
+    const isFault = error instanceof VoxgradError && codes.includes(error.code)
     const { step } = this.state
     if (!isFault || step === 0) throw error
     // A disk that lets nothing be written must not hide the first error.
@@ -243,8 +249,12 @@ class TrainingRun {
       () => false,
     )
     if (!isSaved) throw error
-    const advice = `All ${step} steps are saved: bring the case back, then go on by \`voxgrad resume ${this.folder.folder}\`.`
-    throw new VoxgradError(error.code, `${error.message.replace(/\.$/, '')}. ${advice}`)
+    const remedy =
+      error.code === 'ERR_CONFIG'
+        ? `mend the function, then go on by resume({ run: '${this.folder.folder}' }, { policies })`
+        : `bring the case back, then go on by \`voxgrad resume ${this.folder.folder}\``
+    const advice = `All ${step} steps are saved: ${remedy}.`
+    throw new VoxgradError(error.code, `${error.message.replace(/\.$/, '')}. ${advice}`, { cause: error.cause })
   }
 
   private reasonToLeave(): 'signal' | 'time_budget' | null {
@@ -325,14 +335,18 @@ class TrainingRun {
     const validationSeconds = (performance.now() - begin) / 1000
     this.pace.validated(validation.steps, validationSeconds)
 
-    const next = afterEpoch(state, setup.rules, {
+    const measures = {
       validation,
       validationSeconds,
       resources: readResources(this.trainer),
       minutesSinceSave:
         this.saver.overdue.size > 0 ? Number.POSITIVE_INFINITY : (performance.now() - this.lastSave) / 60_000,
-    })
+    }
+    const next = await Promise.resolve()
+      .then(() => afterEpoch(state, setup.rules, measures, this.curve))
+      .catch((error: unknown) => this.saveAfterFault(error))
     this.state = next.state
+    this.curve.push(next.line)
     logEpoch(this.logging, next.line, state.partial.startedAt ?? 0, Date.now() / 1000)
     await this.writeEpoch(next.line, next.actions)
     return true
@@ -367,7 +381,8 @@ class TrainingRun {
 
   private async announceBest(line: EpochLine): Promise<void> {
     const value = this.state.best.best as number
-    const { metric } = this.setup.options.bestModel
+    const { options, rules } = this.setup
+    const metric = rules.bestModel.metric.kind === 'own' ? 'policies.bestMetric' : options.bestModel.metric
     await this.journal.metric({ type: 'new_best', epoch: line.epoch, step: line.step, metric, value })
     const name = metric === 'ema_fg_dice' ? 'EMA pseudo Dice' : metric
     await this.journal.log(`New best ${name}: ${formatFixed(value, 4)}`)
@@ -432,8 +447,7 @@ class TrainingRun {
   }
 
   private async adviseOnLongerTraining(): Promise<void> {
-    const curve = (await this.folder.readMetrics()).filter((line): line is EpochCurve => line.type === 'epoch')
-    const advice = advise(curve, trainingOf(this.setup.options, true))
+    const advice = advise(this.curve, trainingOf(this.setup.options, true))
     if (advice.verdict === 'too_few') return
     await this.journal.metric({ type: 'advice', text: advice.lines.join('\n') })
     await this.journal.log(...advice.lines)

@@ -3,14 +3,15 @@
 import type { TrainOptions } from '../config/schema.js'
 import { VoxgradError } from '../errors.js'
 import type { Budget } from './budget.js'
+import { ask, type Policies } from './policies.js'
 
 /** A stretch of steps with one rule. */
 export interface SchedulePart {
   /**
    * warmup: rises in equal steps to the initial rate. poly, cosine: decay from the initial rate to 0. constant: the initial
-   * rate. hold: the last rate of the part before. anneal: straight from that rate to 0.
+   * rate. own: a caller's function. hold: the last rate of the part before. anneal: straight from that rate to 0.
    */
-  kind: 'warmup' | 'poly' | 'cosine' | 'constant' | 'hold' | 'anneal'
+  kind: 'warmup' | 'poly' | 'cosine' | 'constant' | 'own' | 'hold' | 'anneal'
   /** First step of the part, and of a decaying one the step at which its rate would be 0. */
   from: number
   to: number
@@ -24,18 +25,23 @@ export interface Schedule {
   stepsPerEpoch: number
   /** At least one; the first begins at step 0. */
   parts: SchedulePart[]
+  /** Of the parts of kind own. */
+  own?: Policies['learningRate'] | undefined
 }
 
 /**
  * The schedule of a run: warm-up, then one decay over all other steps, or one until the first extension and then a part for
  * each.
+ * @param own a caller's function in place of the decay
  * @throws VoxgradError ERR_CONFIG if the warm-up leaves no step
  */
 export function resolveSchedule(
   { optimizer, schedule }: Pick<TrainOptions, 'optimizer' | 'schedule'>,
   { stepsPerEpoch, totalSteps }: Pick<Budget, 'stepsPerEpoch' | 'totalSteps'>,
+  own?: Policies['learningRate'],
 ): Schedule {
-  const { kind, warmupSteps, exponent, granularity, extensions } = schedule
+  const { warmupSteps, exponent, granularity, extensions } = schedule
+  const kind: SchedulePart['kind'] = own === undefined ? schedule.kind : 'own'
   if (warmupSteps >= totalSteps) {
     throw new VoxgradError(
       'ERR_CONFIG',
@@ -52,7 +58,7 @@ export function resolveSchedule(
       { kind, from: middle, to },
     ].filter((part) => part.from < part.to)
   })
-  return { initialLr: optimizer.initialLr, exponent, granularity, stepsPerEpoch, parts }
+  return { initialLr: optimizer.initialLr, exponent, granularity, stepsPerEpoch, parts, own }
 }
 
 /** The schedule that from a step on brings the rate straight down to 0, and ends there. */
@@ -67,7 +73,7 @@ export function annealed(schedule: Schedule, from: number, steps: number): Sched
  * (1 + cos(pi done / length)) / 2 in cosine. Source: nnU-Net's polylr.py and warmup.py, PyTorch's CosineAnnealingLR.
  */
 export function learningRate(schedule: Schedule, step: number): number {
-  const { initialLr, exponent, granularity, stepsPerEpoch, parts } = schedule
+  const { initialLr, exponent, granularity, stepsPerEpoch, parts, own } = schedule
   const index = Math.max(
     0,
     parts.findLastIndex(({ from }) => from <= step),
@@ -85,6 +91,15 @@ export function learningRate(schedule: Schedule, step: number): number {
       return (initialLr * (1 + Math.cos((Math.PI * done) / length))) / 2
     case 'constant':
       return initialLr
+    case 'own': {
+      const position = { step: done * unit, totalSteps: to - from, stepsPerEpoch, initialLr }
+      return ask(
+        'learningRate',
+        () => own?.(position) as number,
+        `a rate of 0 or more at step ${step}`,
+        (rate) => Number.isFinite(rate) && rate >= 0,
+      )
+    }
     default: {
       const before = learningRate({ ...schedule, parts: parts.slice(0, index) }, from - 1)
       return kind === 'hold' ? before : before * (1 - (step - from + 1) / (to - from))

@@ -17,13 +17,14 @@ import { native } from '../native/load.js'
 import { type Configuration, type Plans, readPlans, resolveConfiguration } from '../plan/plans.js'
 import { type ExportPlan, exportPlan } from '../preprocess/export-plan.js'
 import { version } from '../version.js'
-import { parseMetric } from './best.js'
+import { type Metric, parseMetric } from './best.js'
 import { type Budget, resolveBudget } from './budget.js'
 import type { CheckpointContext } from './checkpoint.js'
 import { isStoredAsHalf } from './data.js'
+import { ownPolicies, type Policies, type PolicyName } from './policies.js'
 import type { PolicyRules } from './policy.js'
 import { findPreviousStage, type NextStage, nextStagesOf } from './previous-stage.js'
-import { resolveSchedule } from './schedule.js'
+import { learningRates, resolveSchedule } from './schedule.js'
 
 export interface RunSetup {
   /** With threads resolved and folders absolute. */
@@ -48,6 +49,8 @@ export interface RunSetup {
   mirrorAxes: number[]
   budget: Budget
   rules: PolicyRules
+  /** Those that are the caller's own. */
+  ownPolicies: PolicyName[]
   /** What every checkpoint of the run holds; its id is that of run.json. */
   checkpointContext: Omit<CheckpointContext, 'runId'>
   versions: Record<string, string>
@@ -55,10 +58,14 @@ export interface RunSetup {
 
 /**
  * Reads plans, dataset.json and splits of a preprocessed dataset and works out every number of the run.
- * @param plansFile in place of the one of the preprocessed dataset: a run that goes on keeps its own
+ * @param settings.policies the caller's own
+ * @param settings.plansFile in place of the one of the preprocessed dataset: a run that goes on keeps its own
  * @throws VoxgradError ERR_CONFIG, ERR_DATASET
  */
-export async function readSetup(options: TrainOptions, plansFile?: string): Promise<RunSetup> {
+export async function readSetup(
+  options: TrainOptions,
+  { policies = {}, plansFile }: { policies?: Policies | undefined; plansFile?: string } = {},
+): Promise<RunSetup> {
   const folders = resolveFolders(options.folders)
   const name = findDataset(folders, options.dataset)
   const datasetFolder = path.join(folders.preprocessed, name.name)
@@ -93,7 +100,8 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
     ...(options.pretrained === undefined ? {} : { pretrained: path.resolve(options.pretrained) }),
     ...(previousStage === null ? {} : { previousStage }),
   }
-  const rules = policyRules(options, dataset.targets)
+  const ownNames = ownPolicies(policies)
+  const rules = policyRules(options, dataset.targets, policies)
   const { mirrorAxes } = trainerConfig.augmentation
   const versions = { voxgrad: version, node: process.versions.node, ...native().versions() }
   return {
@@ -115,6 +123,7 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
     mirrorAxes,
     budget: rules.budget,
     rules,
+    ownPolicies: ownNames,
     checkpointContext: {
       plans,
       datasetJson: dataset.content,
@@ -133,27 +142,38 @@ export async function readSetup(options: TrainOptions, plansFile?: string): Prom
 /**
  * The rules of every decision in a run.
  * @param labels foreground labels or regions in the order of all metrics
- * @throws VoxgradError ERR_CONFIG if bestModel.metric names a label that is not there
+ * @param policies the caller's own, in place of those that the options describe
+ * @throws VoxgradError ERR_CONFIG if bestModel.metric names a label that is not there, or a rate is none
  */
-export function policyRules(options: TrainOptions, labels: readonly { name: string }[]): PolicyRules {
+export function policyRules(
+  options: TrainOptions,
+  labels: readonly { name: string }[],
+  { learningRate, bestMetric, stopEarly }: Policies = {},
+): PolicyRules {
   const budget = resolveBudget(options.budget)
-  const metric = parseMetric(options.bestModel.metric, labels)
+  const metric: Metric | undefined = bestMetric
+    ? { kind: 'own', of: bestMetric }
+    : parseMetric(options.bestModel.metric, labels)
   if (!metric) {
     throw new VoxgradError(
       'ERR_CONFIG',
       `bestModel.metric: expected label: and one of ${labels.map(({ name }) => name).join(', ')}, found ${options.bestModel.metric}`,
     )
   }
+  const schedule = resolveSchedule(options, budget, learningRate)
+  // A function that fails at a late step is found before the first one.
+  if (learningRate) learningRates(schedule, 0, budget.totalSteps)
   const { annealSteps, divergenceLoss, ...earlyStopping } = options.earlyStopping
   return {
     budget,
-    schedule: resolveSchedule(options, budget),
+    schedule,
     bestModel: { metric, emaDecay: options.bestModel.emaDecay },
     earlyStopping: {
       ...earlyStopping,
       annealSteps: annealSteps ?? defaultAnnealEpochs * budget.stepsPerEpoch,
       divergenceLoss: divergenceLoss ?? null,
     },
+    stopEarly,
     nonFinite: options.nonFinite,
     checkpoint: options.checkpoint,
   }

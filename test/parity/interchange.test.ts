@@ -66,7 +66,7 @@ describe.skipIf(!ready)("the peer kit's datasets change hands", { timeout }, () 
   /** Plans and preprocesses; two cases to predict lie in root/images. */
   async function prepare(dataset: string, changes: Changes, configurations: string[]): Promise<void> {
     cpSync(path.join(raw, dataset), path.join(folders.raw, dataset), { recursive: true })
-    await plan({ dataset, ...folders, preset: 'tiny' })
+    await plan({ dataset, folders, preset: 'tiny' })
     const preprocessed = path.join(folders.preprocessed, dataset)
     const tiny = JSON.parse(readFileSync(path.join(preprocessed, 'nnUNetPlansTiny.json'), 'utf8')) as Plans
     writeFileSync(path.join(preprocessed, `${plans}.json`), JSON.stringify(smallPlans(tiny, changes)))

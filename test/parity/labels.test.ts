@@ -119,7 +119,7 @@ describe.skipIf(!isThere)('a cascade', { timeout: 1_800_000 }, () => {
     const dataset = await makeSmallDataset()
     try {
       const { folders, root, images } = dataset
-      await plan({ dataset: '9', ...folders, preset: 'tiny' })
+      await plan({ dataset: '9', folders, preset: 'tiny' })
       writeLeastPlans(dataset)
       for (const configurations of [['3d_lowres'], ['3d_fullres']]) {
         await preprocess({ dataset: '9', folders, configurations, plans: 'nnUNetPlansLeast' })

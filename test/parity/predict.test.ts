@@ -5,7 +5,6 @@
 import { cpSync, existsSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { resolveFolders } from '../../src/config/folders.js'
 import type { TrainInput } from '../../src/config/schema.js'
 import { plan } from '../../src/plan/plan.js'
 import { preprocess } from '../../src/preprocess/preprocess.js'
@@ -48,8 +47,8 @@ describe.skipIf(!isThere)('models that change hands', () => {
 
   beforeAll(async () => {
     dataset = await makeSmallDataset()
-    await plan({ dataset: '9', ...dataset.folders, preset: 'tiny' })
-    await preprocess({ dataset: '9', folders: resolveFolders(dataset.folders), plans })
+    await plan({ dataset: '9', folders: dataset.folders, preset: 'tiny' })
+    await preprocess({ dataset: '9', folders: dataset.folders, plans })
   }, 10 * minutes)
   afterAll(() => rmSync(dataset.root, { recursive: true, force: true }))
 

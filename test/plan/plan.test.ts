@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import path from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { parseJson } from '../../src/json.js'
-import { plan } from '../../src/plan/plan.js'
-import type { Plans } from '../../src/plan/plans.js'
+import { type PlanSettings, plan } from '../../src/plan/plan.js'
+import type { ConfigurationEntry, Plans } from '../../src/plan/plans.js'
 import { makeRawDataset } from '../dataset/raw-dataset.js'
 
 const statistics = { max: 9, mean: Number.NaN, median: 1, min: 0, percentile_00_5: 0, percentile_99_5: 8, std: 2 }
@@ -29,11 +29,33 @@ const withFingerprint = () => {
   const text = JSON.stringify(fingerprint).replaceAll('"mean":null', '"mean":NaN')
   writeFileSync(path.join(target, 'dataset_fingerprint.json'), text)
 }
-const run = (options: object = {}) => plan({ dataset: '7', raw, preprocessed, ...options })
+const run = (options: object = {}, settings: PlanSettings = {}) =>
+  plan({ dataset: '7', folders: { raw, preprocessed }, ...options }, settings)
 const read = (name: string) => parseJson(readFileSync(path.join(target, name), 'utf8'), name)
 
 describe('with a fingerprint', () => {
   beforeEach(withFingerprint)
+
+  test('takes what a script changes, and refuses what are no plans any more', async () => {
+    const change = (plans: Plans): Plans => {
+      const full = plans.configurations['3d_fullres'] as ConfigurationEntry
+      return { ...plans, configurations: { '3d_fullres': { ...full, patch_size: [32, 32, 32], batch_size: 4 } } }
+    }
+    const { plans, plansFile } = await run({ plansName: 'nnUNetPlansSmallPatch' }, { change })
+    expect(path.basename(plansFile)).toBe('nnUNetPlansSmallPatch.json')
+    expect(plans).toMatchObject({
+      plans_name: 'nnUNetPlansSmallPatch',
+      configurations: {
+        '3d_fullres': { patch_size: [32, 32, 32], batch_size: 4, data_identifier: 'nnUNetPlansSmallPatch_3d_fullres' },
+      },
+    })
+    expect(read('nnUNetPlansSmallPatch.json')).toMatchObject({ configurations: plans.configurations })
+    const without = ({ configurations: _, ...others }: Plans) => others as Plans
+    await expect(run({ plansName: 'nnUNetPlansNone' }, { change: without })).rejects.toThrow(
+      /What `change` returned: expected nnU-Net plans, but these keys are missing: configurations/,
+    )
+    expect(readdirSync(target)).not.toContain('nnUNetPlansNone.json')
+  })
 
   test('writes plans and a copy of dataset.json, and reads no image', async () => {
     rmSync(path.join(raw, 'Dataset007_Test/imagesTr'), { recursive: true })
@@ -93,13 +115,13 @@ describe('with a fingerprint', () => {
   test('says which other plans expect other data in a folder that they share', async () => {
     const warnings: string[] = []
     const onWarning = (text: string) => warnings.push(text)
-    await run({ preset: 'resenc-m', onWarning })
-    await run({ preset: 'tiny', onWarning })
-    await run({ onWarning })
+    await run({ preset: 'resenc-m' }, { onWarning })
+    await run({ preset: 'tiny' }, { onWarning })
+    await run({}, { onWarning })
     expect(warnings).toEqual([])
     const finer = { ...fingerprint, spacings: Array(4).fill([0.5, 1, 1]) }
     writeFileSync(path.join(target, 'dataset_fingerprint.json'), JSON.stringify(finer).replaceAll('null', 'NaN'))
-    await run({ onWarning })
+    await run({}, { onWarning })
     expect(warnings).toHaveLength(4)
     expect(warnings[1]).toMatch(
       /^nnUNetPlansTiny.json expects other data .* in nnUNetPlans_3d_fullres, for its 3d_fullres: spacing 1 x 1 x 1 in place/,
@@ -153,7 +175,7 @@ describe('without a fingerprint', () => {
 
   test('cases are checked and measured, with progress', async () => {
     const seen = new Set<string>()
-    const result = await run({ onProgress: (progress: { stage: string }) => seen.add(progress.stage) })
+    const result = await run({}, { onProgress: ({ stage }) => seen.add(stage) })
     expect(result.fingerprintMade).toBe(true)
     expect([...seen]).toEqual(['check', 'fingerprint'])
     expect(read('dataset_fingerprint.json')).toMatchObject({ spacings: Array(4).fill([1, 1, 1]) })

@@ -14,12 +14,12 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { CaseProgress } from '../../src/case-pool.js'
-import { resolveFolders } from '../../src/config/folders.js'
+import type { PreprocessInput } from '../../src/config/schema.js'
 import { readDatasetJson } from '../../src/dataset/dataset-json.js'
 import { type Geometry, writeSegmentation } from '../../src/dataset/image.js'
 import { writeJson } from '../../src/files.js'
 import { extractFingerprint } from '../../src/preprocess/fingerprint.js'
-import { type PreprocessOptions, preprocess } from '../../src/preprocess/preprocess.js'
+import { preprocess } from '../../src/preprocess/preprocess.js'
 
 const name = 'Dataset007_Test'
 const caseIds = ['case_a', 'case_b', 'case_c', 'case_d', 'case_e']
@@ -32,7 +32,7 @@ const resampling = { is_seg: false, order: 3, order_z: 0, force_separate_z: null
 let root: string
 let raw: string
 let target: string
-let options: PreprocessOptions
+let options: PreprocessInput
 
 beforeEach(async () => {
   root = mkdtempSync(path.join(tmpdir(), 'voxgrad-preprocess-'))
@@ -74,7 +74,7 @@ beforeEach(async () => {
   })
   for (const [index, caseId] of caseIds.entries()) await writeCase(caseId, index)
   options = {
-    folders: resolveFolders({ raw: path.join(root, 'raw'), preprocessed: path.join(root, 'preprocessed') }),
+    folders: { raw: path.join(root, 'raw'), preprocessed: path.join(root, 'preprocessed') },
     dataset: '7',
   }
 })
@@ -110,7 +110,7 @@ function snapshot(): Record<string, string> {
 describe('preprocess', () => {
   it('writes three files a case, the labels and the splits, and reports its progress', async () => {
     const events: CaseProgress[] = []
-    const result = await preprocess({ ...options, onProgress: (event) => events.push(event) })
+    const result = await preprocess(options, { onProgress: (event) => events.push(event) })
     expect(result).toEqual({
       cases: 5,
       folders: [
@@ -162,7 +162,9 @@ describe('preprocess', () => {
   it('stops on an abort and leaves nothing behind', async () => {
     const controller = new AbortController()
     const onProgress = () => controller.abort(new Error('enough'))
-    await expect(preprocess({ ...options, jobs: 1, signal: controller.signal, onProgress })).rejects.toThrow('enough')
+    await expect(preprocess({ ...options, jobs: 1 }, { signal: controller.signal, onProgress })).rejects.toThrow(
+      'enough',
+    )
     expect(readdirSync(target)).toEqual(['nnUNetPlans.json'])
   })
 

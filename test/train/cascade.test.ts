@@ -20,7 +20,7 @@ describe('a cascade', { timeout: 600_000 }, () => {
   beforeAll(async () => {
     dataset = await makeSmallDataset()
     const { folders } = dataset
-    await plan({ dataset: '9', ...folders, preset: 'tiny' })
+    await plan({ dataset: '9', folders, preset: 'tiny' })
     writeLeastPlans(dataset)
     for (const configurations of [['3d_lowres'], ['3d_fullres']]) {
       await preprocess({ dataset: '9', folders, configurations, plans: 'nnUNetPlansLeast' })

@@ -60,7 +60,7 @@ describe('a run', () => {
     })
   beforeAll(async () => {
     dataset = await makeSmallDataset()
-    await plan({ dataset: '9', ...dataset.folders, preset: 'tiny' })
+    await plan({ dataset: '9', folders: dataset.folders, preset: 'tiny' })
     writeLeastPlans(dataset)
     await train(options('memory')).finished
   })

@@ -4,8 +4,11 @@ import { describe, expect, test } from 'vitest'
 import { type TrainInput, trainOptionsSchema } from '../../src/config/schema.js'
 import {
   type BestState,
+  type EpochScores,
   initialBest,
   type Metric,
+  metricValue,
+  moveAverages,
   nanMean,
   parseMetric,
   pseudoDice,
@@ -101,10 +104,14 @@ describe('budget', () => {
 describe('best model', () => {
   const rules = { metric: { kind: 'ema_fg_dice' } as Metric, emaDecay: 0.9 }
   const scores = (meanDice: number, valLoss = 0) => ({ dicePerLabel: [meanDice, meanDice], meanDice, valLoss })
+  const oneEpoch = (state: BestState, epoch: number, scores: EpochScores, metric: Metric) => {
+    const averaged = moveAverages(state, scores, { ...rules, metric })
+    return updateBest(averaged, epoch, metricValue(metric, averaged, scores, []), metric)
+  }
   const run = (values: number[], metric: Metric = rules.metric) => {
     let state: BestState = initialBest
     const rises = values.map((value, epoch) => {
-      const next = updateBest(state, epoch, scores(value, value), { ...rules, metric })
+      const next = oneEpoch(state, epoch, scores(value, value), metric)
       state = next.state
       return next.isNewBest
     })
@@ -140,12 +147,8 @@ describe('best model', () => {
   })
 
   test('a label that is absent from all batches does not count, and a whole epoch of them is no best', () => {
-    const { state, isNewBest } = updateBest(
-      initialBest,
-      0,
-      { dicePerLabel: [0.4, Number.NaN], meanDice: nanMean([0.4, Number.NaN]), valLoss: 1 },
-      rules,
-    )
+    const absent = { dicePerLabel: [0.4, Number.NaN], meanDice: nanMean([0.4, Number.NaN]), valLoss: 1 }
+    const { state, isNewBest } = oneEpoch(initialBest, 0, absent, rules.metric)
     expect(state).toMatchObject({ ema: 0.4, best: 0.4 })
     expect(isNewBest).toBe(true)
     expect(run([Number.NaN]).state).toEqual(initialBest)

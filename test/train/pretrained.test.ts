@@ -17,7 +17,7 @@ const changes = { plans: 'nnUNetPlansLeast', validateAtEnd: false } as const
 
 beforeAll(async () => {
   dataset = await makeSmallDataset()
-  await plan({ dataset: '9', ...dataset.folders, preset: 'tiny' })
+  await plan({ dataset: '9', folders: dataset.folders, preset: 'tiny' })
   writeLeastPlans(dataset)
   const { folder } = await train(smallRun(dataset, { ...changes, seed: 1 })).finished
   pretrained = path.join(folder, 'checkpoint_final.pth')

@@ -14,7 +14,7 @@ import { makeSmallDataset, type SmallDataset, smallRun, writeLeastPlans } from '
 let dataset: SmallDataset
 beforeAll(async () => {
   dataset = await makeSmallDataset()
-  await plan({ dataset: '9', ...dataset.folders, preset: 'tiny' })
+  await plan({ dataset: '9', folders: dataset.folders, preset: 'tiny' })
   writeLeastPlans(dataset)
 })
 afterAll(() => rmSync(dataset.root, { recursive: true, force: true }))
