@@ -14,6 +14,7 @@ import { addImport } from './import.js'
 import { addPlan } from './plan.js'
 import { addPredict } from './predict.js'
 import { addPreprocess } from './preprocess.js'
+import { addReport } from './report.js'
 import { addResume } from './resume.js'
 import { addRuns, addStatus, addStop } from './status.js'
 import { addTrain } from './train.js'
@@ -43,7 +44,7 @@ Exit codes: 0 done; 2 wrong usage, configuration or data; 70 a fault of voxgrad,
 
 const verbs = [
   [addDoctor, addImport, addPlan, addPreprocess, addTrain, addResume],
-  [addStatus, addStop, addRuns, addAdvise, addValidate, addPredict, addEvaluate],
+  [addStatus, addStop, addRuns, addReport, addAdvise, addValidate, addPredict, addEvaluate],
   [addBestConfiguration, addEnsemble, addPostprocess, addBench, addConfig],
 ]
 for (const add of verbs.flat()) add(program)

@@ -28,6 +28,7 @@ import { lockRun } from './lock.js'
 import { newRecord, readRunOptions, readRunSetup } from './open-run.js'
 import type { Policies } from './policies.js'
 import { ensurePrepared } from './prepare.js'
+import { reportRun } from './report-run.js'
 import { resumeRun } from './resume-run.js'
 import { executeRun } from './run.js'
 import { checkpointNames, RunFolder } from './run-folder.js'
@@ -167,7 +168,10 @@ export function validate(input: ValidateInput, jobOptions: JobOptions = {}): Run
     const trainer = await native().createTrainer(setup.trainerConfig)
     try {
       await trainer.loadCheckpoint({ path: folder.checkpoint(checkpoint), what: 'weights' })
-      return await runEndValidation(trainer, setup, folder, checkpoint, context)
+      const found = await runEndValidation(trainer, setup, folder, checkpoint, context)
+      // A folder of nnU-Net's has no run.json to report on.
+      if (found !== 'stopped' && existsSync(folder.recordFile)) await reportRun(folder.folder, context)
+      return found
     } finally {
       await trainer.dispose()
     }

@@ -1,5 +1,6 @@
 // Goes on with a run: chooses its checkpoint, works out its new length, and completes what is missing.
 import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { ResumeOptions } from '../config/schema.js'
 import { VoxgradError } from '../errors.js'
@@ -12,6 +13,7 @@ import type { JobContext, Restart } from './job.js'
 import { newRecord, readRunOptions, readRunSetup, recordOf } from './open-run.js'
 import type { Policies, PolicyName } from './policies.js'
 import { isTrained, type PolicyState } from './policy.js'
+import { reportRun } from './report-run.js'
 import { chooseCheckpoint } from './resume.js'
 import { executeRun } from './run.js'
 import type { RunFolder, RunRecord } from './run-folder.js'
@@ -87,11 +89,13 @@ async function alreadyFinished(
   record: RunRecord,
   { epoch, step, stoppedEarly }: PolicyState,
   validations: RunResult['validations'],
-  { emit }: JobContext,
+  context: JobContext,
 ): Promise<RunResult> {
+  const { emit } = context
   emit({ type: 'log', text: 'The run is finished; nothing is missing.' })
   const outcome = { status: 'finished', reason: stoppedEarly ? 'early_stopping' : 'completed' } as const
   await folder.writeRecord({ ...record, ...outcome })
+  if (!existsSync(path.join(folder.folder, 'report.html'))) await reportRun(folder.folder, context)
   const result: RunResult = { ...outcome, folder: folder.folder, epochs: epoch, step, validations }
   emit({ type: 'run_finished', result })
   return result

@@ -38,6 +38,7 @@ import {
   reopened,
 } from './policy.js'
 import { unpackWithEvents } from './prepare.js'
+import { reportRun } from './report-run.js'
 import { readResources } from './resources.js'
 import { chooseCheckpoint } from './resume.js'
 import type { RunFolder, RunRecord } from './run-folder.js'
@@ -488,6 +489,7 @@ class TrainingRun {
       await this.journal.metric({ type: 'stop', reason, epoch, step, text: `${text}; everything is saved.` })
     }
     await this.journal.close({ ...this.position, status, reason })
+    if (status === 'finished') await reportRun(this.folder.folder, this.context)
     const result: RunResult = { status, reason, folder: this.folder.folder, epochs: epoch, step, validations }
     this.context.emit({ type: 'run_finished', result })
     return result

@@ -86,6 +86,7 @@ describe('a run that is never stopped', () => {
       'metrics.jsonl',
       'progress.png',
       'progress.svg',
+      'report.html',
       'run.json',
       'training_log.txt',
       'validation',
