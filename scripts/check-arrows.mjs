@@ -18,10 +18,12 @@ const allowed = {
     predict: ['config', 'dataset', 'native', 'plan', 'preprocess', 'train', 'validate'],
     train: ['config', 'dataset', 'native', 'plan', 'preprocess', 'predict', 'report', 'validate'],
     bench: ['config', 'dataset', 'native', 'plan', 'report'],
+    dashboard: ['config', 'dataset', 'report', 'train', 'validate'],
     select: ['config', 'dataset', 'native', 'plan', 'preprocess', 'validate'],
     cli: [
       'bench',
       'config',
+      'dashboard',
       'dataset',
       'native',
       'plan',

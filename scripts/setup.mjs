@@ -4,7 +4,7 @@
 //   node scripts/setup.mjs --advise      npm's install hook: builds nothing, says what to call
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fetchTorch, isLibtorch, pipInstall } from './libtorch.mjs'
@@ -157,12 +157,21 @@ function setUpNative() {
   run(process.execPath, [path.join(root, 'scripts/build-cuda.mjs'), '--quiet'])
 }
 
+/** The program, and the dashboard's page, which runs in browsers. */
+function compile() {
+  const compiler = path.join(root, 'node_modules/typescript/bin/tsc')
+  const page = path.join(root, 'src/dashboard/page')
+  for (const project of [root, page]) run(process.execPath, [compiler, '-p', project])
+  const files = readdirSync(page).filter((name) => /\.(html|css|svg)$/.test(name))
+  for (const name of files) cpSync(path.join(page, name), path.join(root, 'dist/dashboard/page', name))
+}
+
 const before = existsSync(stampFile) ? JSON.parse(readFileSync(stampFile, 'utf8')) : {}
 const now = stamps()
 const stale = (key) => before[key] !== now[key]
 const needPackages = stale('packages') || !existsSync(path.join(root, 'node_modules/.package-lock.json'))
 const needNative = stale('native') || !existsSync(addon)
-const needSource = stale('source') || !existsSync(path.join(root, 'dist/cli/main.js'))
+const needSource = stale('source') || !existsSync(path.join(root, 'dist/dashboard/page/index.html'))
 
 if (!needPackages && !needNative && !needSource) {
   if (!quiet) say('nothing to do')
@@ -176,7 +185,7 @@ if (needPackages) {
 if (needNative) setUpNative()
 if (needSource || needPackages) {
   say('compiling TypeScript')
-  run(process.execPath, [path.join(root, 'node_modules/typescript/bin/tsc'), '-p', root])
+  compile()
 }
 writeFileSync(stampFile, JSON.stringify(now))
 say('ready')

@@ -7,6 +7,7 @@ import { addBestConfiguration } from './best-configuration.js'
 import { addCompletion } from './completion.js'
 import { addConfig } from './config.js'
 import { reportFailure, reportUsage } from './context.js'
+import { addDashboard } from './dashboard.js'
 import { addDoctor } from './doctor.js'
 import { addEnsemble, addPostprocess } from './ensemble.js'
 import { addEvaluate } from './evaluate.js'
@@ -44,7 +45,7 @@ Exit codes: 0 done; 2 wrong usage, configuration or data; 70 a fault of voxgrad,
 
 const verbs = [
   [addDoctor, addImport, addPlan, addPreprocess, addTrain, addResume],
-  [addStatus, addStop, addRuns, addReport, addAdvise, addValidate, addPredict, addEvaluate],
+  [addDashboard, addStatus, addStop, addRuns, addReport, addAdvise, addValidate, addPredict, addEvaluate],
   [addBestConfiguration, addEnsemble, addPostprocess, addBench, addConfig],
 ]
 for (const add of verbs.flat()) add(program)

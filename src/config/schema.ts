@@ -16,6 +16,9 @@ const countRange = z.tuple([count, count]).refine(([low, high]) => low <= high, 
 /** An id (`4`, `"004"`) or a name (`"Dataset004_Hippocampus"`). */
 const dataset = z.union([z.string().min(1), z.int().nonnegative()]).transform(String)
 
+/** Of `dashboard` and `train --dashboard`: fixed, so that a tunnel and a bookmark can rely on it. */
+export const defaultDashboardPort = 7788
+
 const foldersSchema = z
   .strictObject({ raw: z.string().optional(), preprocessed: z.string().optional(), results: z.string().optional() })
   .describe("Roots of nnU-Net's folders; without them nnUNet_raw, nnUNet_preprocessed and nnUNet_results count")

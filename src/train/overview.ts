@@ -35,11 +35,22 @@ export interface RunOverview {
 
 /** @throws VoxgradError ERR_RUN if there is no run */
 export async function readOverview(folder: RunFolder): Promise<RunOverview> {
-  const record = await folder.readRecord()
+  return overviewOf(folder, await folder.readRecord(), await folder.readMetrics(), ownerOf(folder.folder))
+}
+
+/**
+ * What a run's files say of it.
+ * @param metrics at least the last epochs and the last new_best
+ * @param owner who works on the run now
+ */
+export function overviewOf(
+  folder: RunFolder,
+  record: RunRecord,
+  metrics: readonly MetricsLine[],
+  owner: LockOwner | null,
+): RunOverview {
   const options = parseOptions(trainOptionsSchema, record.options, folder.recordFile)
-  const metrics = await folder.readMetrics()
   const epochs = metrics.filter((line): line is EpochCurve => line.type === 'epoch')
-  const owner = ownerOf(folder.folder)
   const budget = resolveBudget(options.budget)
   const last = epochs.at(-1)
   const epoch = last ? last.epoch + 1 : record.epoch
@@ -85,11 +96,17 @@ function secondsLeft(epochs: readonly EpochCurve[], stepsLeft: number): number |
 
 const deepest = 5
 
-/** Every run folder below a folder, itself included, in the order of their paths. */
+/**
+ * Every run folder below a folder, itself included, in the order of their paths. Symbolic links are not followed, and what
+ * may not be read below it is left out.
+ */
 export async function findRuns(root: string, depth = 0): Promise<RunFolder[]> {
   if (existsSync(path.join(root, 'run.json'))) return [new RunFolder(root)]
   if (depth === deepest) return []
-  const entries = await readdir(root, { withFileTypes: true })
+  const entries = await readdir(root, { withFileTypes: true }).catch((error) => {
+    if (depth === 0) throw error
+    return []
+  })
   const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
   const found = await Promise.all(folders.sort().map((name) => findRuns(path.join(root, name), depth + 1)))
   return found.flat()

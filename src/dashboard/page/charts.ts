@@ -1,0 +1,233 @@
+// The charts of the selected runs: which lines each one has.
+import { formatRate } from '../../report/format.js'
+import { Chart, type ChartOptions, type Group, type Line, type Viewport } from './chart.js'
+import type { Values } from './decimate.js'
+import { element } from './dom.js'
+import { shortNames } from './names.js'
+import { mostSelected, type RunData, type Shown } from './store.js'
+
+export type Axis = 'epoch' | 'step' | 'hours'
+export const axes: readonly { value: Axis; label: string }[] = [
+  { value: 'epoch', label: 'Epochs' },
+  { value: 'step', label: 'Steps' },
+  { value: 'hours', label: 'Hours' },
+]
+
+const lineColor = (index: number): string => `--line-${index % mostSelected}`
+
+interface Part {
+  key: string
+  label: string
+  values(data: RunData): Values
+  look?: Pick<Line, 'dash' | 'alpha' | 'width'>
+}
+
+interface Definition extends ChartOptions {
+  /** The first one stands for the run in the legend where several runs are shown. */
+  parts: Part[]
+}
+
+const dash = [6, 4]
+
+const definitions: Definition[] = [
+  {
+    title: 'Loss',
+    hint: 'training, and validation dashed',
+    format: (value) => value.toFixed(4),
+    axisFormat: plainNumber,
+    parts: [
+      { key: 'train', label: 'training', values: (data) => data.column('trainLoss') },
+      { key: 'validation', label: 'validation', values: (data) => data.column('valLoss'), look: { dash } },
+    ],
+  },
+  {
+    title: 'Pseudo-Dice',
+    hint: 'moving average, the epochs faint, best so far dashed',
+    format: (value) => value.toFixed(4),
+    axisFormat: plainNumber,
+    parts: [
+      { key: 'ema', label: 'moving average', values: (data) => data.column('emaDice'), look: { width: 2.25 } },
+      { key: 'mean', label: 'epoch', values: (data) => data.column('meanDice'), look: { alpha: 0.4 } },
+      { key: 'best', label: 'best', values: (data) => data.best(), look: { dash: [2, 3], alpha: 0.8 } },
+    ],
+  },
+  {
+    title: 'Learning rate',
+    hint: "of each epoch's first step",
+    format: formatRate,
+    parts: [{ key: 'lr', label: 'learning rate', values: (data) => data.column('lr') }],
+  },
+  {
+    title: 'Time of a step',
+    hint: 'milliseconds, median; of that, making the batch dashed',
+    format: (value) => `${value.toPrecision(3)} ms`,
+    axisFormat: plainNumber,
+    parts: [
+      { key: 'step', label: 'step', values: (data) => data.column('stepMs') },
+      { key: 'slow', label: 'slowest 5%', values: (data) => data.column('stepMsP95'), look: { alpha: 0.4 } },
+      { key: 'data', label: 'making the batch', values: (data) => data.column('dataMs'), look: { dash } },
+    ],
+  },
+  {
+    title: 'Memory',
+    hint: "GiB, of the training's process, and of the device dashed",
+    format: (value) => `${value.toFixed(2)} GiB`,
+    axisFormat: plainNumber,
+    parts: [
+      { key: 'resident', label: 'process', values: (data) => gibibytes(data.column('residentBytes')) },
+      { key: 'device', label: 'device', values: (data) => gibibytes(data.column('deviceBytes')), look: { dash } },
+    ],
+  },
+]
+
+const gibibytes = (values: Values): Values => values.map((value) => (value === null ? null : value / 2 ** 30))
+
+/** Few digits, and none that say nothing. */
+function plainNumber(value: number): string {
+  return String(Number(value.toPrecision(6)))
+}
+
+export class Charts {
+  readonly #charts: { chart: Chart; definition: Definition }[]
+  readonly #classes: Chart
+  readonly #classChoice = element('select', {
+    attributes: { 'aria-label': 'Class' },
+    on: { change: () => this.#redraw() },
+  })
+  #shown: Shown[] = []
+  #axis: Axis = 'epoch'
+  #range: [number, number] | null = null
+
+  constructor(container: HTMLElement) {
+    const zoom = (range: [number, number] | null) => this.zoomTo(range)
+    this.#charts = definitions.map((definition) => ({ definition, chart: new Chart(definition, zoom) }))
+    const format = (value: number) => value.toFixed(4)
+    this.#classes = new Chart({ title: 'Pseudo-Dice of each class', hint: '', format, axisFormat: plainNumber }, zoom)
+    this.#classes.root.querySelector('figcaption')?.append(this.#classChoice)
+    const roots = this.#charts.map(({ chart }) => chart.root)
+    roots.splice(2, 0, this.#classes.root)
+    container.append(...roots)
+  }
+
+  show(shown: Shown[], axis: Axis): void {
+    if (axis !== this.#axis) this.#range = null
+    this.#axis = axis
+    this.#shown = shown
+    this.#redraw()
+  }
+
+  repaint(): void {
+    for (const { chart } of this.#charts) chart.repaint()
+    this.#classes.repaint()
+  }
+
+  /** Shows a part of the horizontal axis in every chart; null for all. */
+  zoomTo(range: [number, number] | null): void {
+    const all = this.#extent()
+    const inside = range && all ? ([Math.max(all[0], range[0]), Math.min(all[1], range[1])] as const) : null
+    const isAll = !inside || !all || (inside[0] <= all[0] && inside[1] >= all[1])
+    const isTooNarrow = inside && all && inside[1] - inside[0] < (all[1] - all[0]) * 1e-6
+    if (isTooNarrow) return
+    this.#range = isAll ? null : [inside[0], inside[1]]
+    this.#redraw()
+  }
+
+  /** @param factor below 1 shows less, around the middle */
+  zoomBy(factor: number): void {
+    const all = this.#range ?? this.#extent()
+    if (!all) return
+    const [middle, half] = [(all[0] + all[1]) / 2, ((all[1] - all[0]) / 2) * factor]
+    this.zoomTo([middle - half, middle + half])
+  }
+
+  #extent(): [number, number] | null {
+    const filled = this.#shown.map(({ data }) => this.#x(data)).filter((x) => x.length > 0)
+    if (filled.length === 0) return null
+    return [Math.min(...filled.map((x) => x[0] as number)), Math.max(...filled.map((x) => x.at(-1) as number))]
+  }
+
+  /** Epochs are counted from 1, as people do. */
+  #x(data: RunData): readonly number[] {
+    if (this.#axis === 'hours') return data.hours
+    if (this.#axis === 'step') return data.column('step') as number[]
+    return data.column('epoch').map((epoch) => (epoch ?? 0) + 1)
+  }
+
+  #redraw(): void {
+    const shown = this.#shown
+    const names = shortNames(shown.map(({ state }) => state))
+    const xs = shown.map(({ data }) => this.#x(data))
+    const viewport: Viewport = {
+      range: this.#range,
+      xLabel: this.#axis,
+      formatX: this.#axis === 'hours' ? (value) => `${plainNumber(Number(value.toFixed(3)))} h` : grouped,
+    }
+    for (const { chart, definition } of this.#charts) {
+      const groups = shown.map(({ data, color, state }, index): Group => {
+        const parts = definition.parts.filter(({ values }) => values(data).some((value) => value !== null))
+        const lines = parts.map((part, place) =>
+          shown.length === 1
+            ? lineOf(part, data, part.look?.dash && part.key !== 'best' ? 1 : color)
+            : lineOf(part, data, color, { key: state.id, label: names[index] ?? '', isInLegend: place === 0 }),
+        )
+        return { x: xs[index] ?? [], lines }
+      })
+      chart.root.hidden = groups.every(({ lines }) => lines.length === 0)
+      chart.show(groups, viewport)
+    }
+    this.#redrawClasses(names, xs, viewport)
+  }
+
+  #redrawClasses(names: string[], xs: (readonly number[])[], viewport: Viewport): void {
+    const shown = this.#shown
+    const labels = longest(
+      shown.map(({ state, data }) => data.dice.map((_, index) => state.labels[index] ?? `class ${index + 1}`)),
+    )
+    this.#fillClassChoice(labels)
+    const isAlone = shown.length === 1
+    this.#classChoice.hidden = isAlone || labels.length < 2
+    const chosen = Math.max(0, this.#classChoice.selectedIndex)
+    const groups = shown.map(({ data, color, state }, index): Group => {
+      const x = xs[index] ?? []
+      if (isAlone) {
+        const lines = data.dice.map((values, one): Line => {
+          const label = labels[one] ?? ''
+          return { key: label, label, color: lineColor(one), values }
+        })
+        return { x, lines }
+      }
+      const values = data.dice[chosen] ?? []
+      return { x, lines: [{ key: state.id, label: names[index] ?? '', color: lineColor(color), values }] }
+    })
+    this.#classes.root.hidden = labels.length < 2
+    this.#classes.show(groups, viewport)
+  }
+
+  #fillClassChoice(labels: readonly string[]): void {
+    const choice = this.#classChoice
+    const known = [...choice.options].map(({ value }) => value)
+    if (known.join('\0') === labels.join('\0')) return
+    choice.replaceChildren(...labels.map((label) => element('option', { value: label }, label)))
+  }
+}
+
+function lineOf(
+  { key, label, values, look }: Part,
+  data: RunData,
+  color: number,
+  run?: { key: string; label: string; isInLegend: boolean },
+): Line {
+  return {
+    key: run?.key ?? key,
+    label: run?.label ?? label,
+    color: lineColor(color),
+    values: values(data),
+    isInLegend: run?.isInLegend ?? true,
+    ...look,
+  }
+}
+
+const longest = (lists: string[][]): string[] =>
+  lists.reduce((found, one) => (one.length > found.length ? one : found), [])
+
+const grouped = (value: number): string => plainNumber(Number(value.toFixed(2))).replace(/\B(?=(\d{3})+(?!\d))/g, ',')
