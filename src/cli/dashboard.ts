@@ -2,7 +2,6 @@
 import path from 'node:path'
 import type { Command } from 'commander'
 import { defaultDashboardPort } from '../config/schema.js'
-import { startDashboard } from '../dashboard/server.js'
 import { VoxgradError } from '../errors.js'
 import { addCommonFlags, type CommonFlags, makeContext, wholeNumber } from './context.js'
 
@@ -25,6 +24,8 @@ export function addDashboard(program: Command): void {
     async (folder: string | undefined, flags: DashboardFlags) => {
       const { view, json, folders } = makeContext(flags)
       const root = folder === undefined ? folders.results : path.resolve(folder)
+      // Only this verb needs a web server.
+      const { startDashboard } = await import('../dashboard/server.js')
       const dashboard = await startDashboard({ folder: root, port: portOf(flags.port) })
       json?.write({ type: 'dashboard', url: dashboard.url })
       view.message(`The runs below ${root}: ${dashboard.url}`)

@@ -241,7 +241,7 @@ export class Chart {
             'button',
             {
               type: 'button',
-              class: `key${line.dash ? ' dashed' : ''}`,
+              class: 'key',
               title: `Show or hide ${line.label}`,
               attributes: { 'aria-pressed': String(!this.#hidden.has(line.key)) },
               style: { '--key': `var(${line.color})`, '--alpha': String(line.alpha ?? 1) },
@@ -253,7 +253,7 @@ export class Chart {
                 },
               },
             },
-            element('span', { class: 'swatch' }),
+            element('span', { class: line.dash ? 'swatch dashed' : 'swatch' }),
             element('span', { class: 'name' }, line.label),
             node,
           )
