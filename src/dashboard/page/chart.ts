@@ -253,7 +253,7 @@ export class Chart {
                 },
               },
             },
-            element('span', { class: line.dash ? 'swatch dashed' : 'swatch' }),
+            element('span', { class: line.dash ? 'swatch swatch-dashed' : 'swatch' }),
             element('span', { class: 'name' }, line.label),
             node,
           )
