@@ -11,6 +11,7 @@ export {
   type PlanInput,
   type PostprocessInput,
   type PredictInput,
+  type PredictorInput,
   type PreprocessInput,
   type ResumeInput,
   type TrainInput,
@@ -22,6 +23,7 @@ export {
 export { type ErrorCode, VoxgradError } from './errors.js'
 export { type PlanResult, type PlanSettings, plan } from './plan/plan.js'
 export type { Configuration, ConfigurationEntry, Plans } from './plan/plans.js'
+export { type CaseToPredict, openPredictor, type Predictor } from './predict/predictor.js'
 export { type PreprocessResult, preprocess } from './preprocess/preprocess.js'
 export { applyPostprocessing } from './select/apply.js'
 export { type BestConfiguration, bestConfiguration } from './select/best-configuration.js'

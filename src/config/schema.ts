@@ -470,26 +470,31 @@ export const validateOptionsSchema = z.strictObject({
   threads,
 })
 
-export const predictOptionsSchema = z
-  .strictObject({
+/** Options of `openPredictor`: a trained model, and how it predicts. */
+export const predictorOptionsSchema = z.strictObject({
+  run: z.string().min(1).describe('A fold folder, or its parent together with folds'),
+  folds: z.array(foldSchema).min(1).optional(),
+  checkpoint: checkpointName.default('final'),
+  stepSize: slidingWindowSchema.shape.stepSize,
+  mirroring: slidingWindowSchema.shape.mirroring,
+  saveProbabilities: saveProbabilities.default(false),
+  device: deviceSchema.default('cpu'),
+  threads,
+})
+
+/** Options of `predict`. */
+export const predictOptionsSchema = predictorOptionsSchema
+  .extend({
     input: z.string().min(1).describe('Folder of images, CASE_0000.nii.gz and so on'),
     output: z.string().min(1),
-    run: z.string().min(1).describe('A fold folder, or its parent together with folds'),
-    folds: z.array(foldSchema).min(1).optional(),
     previousStage: z
       .string()
       .min(1)
       .optional()
       .describe("For a cascade: folder of the previous stage's segmentations of the same cases, CASE.nii.gz and so on"),
-    checkpoint: checkpointName.default('final'),
-    stepSize: slidingWindowSchema.shape.stepSize,
-    mirroring: slidingWindowSchema.shape.mirroring,
-    saveProbabilities: saveProbabilities.default(false),
     continue: z.boolean().default(false).describe('Leave out cases whose files are there already'),
     numParts: count.default(1).describe('Processes that share the cases'),
     partId: z.int().nonnegative().default(0).describe('Which of numParts this is, from 0'),
-    device: deviceSchema.default('cpu'),
-    threads,
   })
   .refine(({ numParts, partId }) => partId < numParts, {
     path: ['partId'],
@@ -574,6 +579,8 @@ export type ResumeInput = z.input<typeof resumeOptionsSchema>
 export type ResumeOptions = z.infer<typeof resumeOptionsSchema>
 export type ValidateInput = z.input<typeof validateOptionsSchema>
 export type ValidateOptions = z.infer<typeof validateOptionsSchema>
+export type PredictorInput = z.input<typeof predictorOptionsSchema>
+export type PredictorOptions = z.infer<typeof predictorOptionsSchema>
 export type PredictInput = z.input<typeof predictOptionsSchema>
 export type PredictOptions = z.infer<typeof predictOptionsSchema>
 export type EvaluateInput = z.input<typeof evaluateOptionsSchema>

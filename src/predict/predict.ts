@@ -1,22 +1,16 @@
 // Segments a folder of images: preprocess, sliding window with every fold, mean of the logits, back to the original grid.
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { inferenceConfig } from '../config/resolve.js'
 import type { PredictOptions } from '../config/schema.js'
-import { type CaseImage, readCaseImages, readSegmentation } from '../dataset/image.js'
 import { listImageFolder, type RawCase } from '../dataset/raw.js'
 import { VoxgradError } from '../errors.js'
 import { readBytes, writeFileAtomically, writeJson } from '../files.js'
-import type { NativeImage, NativeTrainer, PredictionJob } from '../native/binding.js'
-import { native } from '../native/load.js'
-import { type CaseLogits, type ExportFormat, exportCase } from '../preprocess/export-case.js'
-import { exportPlan } from '../preprocess/export-plan.js'
-import { preprocessingPlan } from '../preprocess/native-plan.js'
+import { exportCase } from '../preprocess/export-case.js'
 import { type Model, openModel } from './model.js'
+import { type PredictionRunner, Predictor, readCase } from './predictor.js'
 
 export interface PredictionHooks {
-  /** Runs one prediction; it may end it early, which rejects. */
-  predict<Result>(trainer: NativeTrainer, job: () => Promise<Result>): Promise<Result>
+  predict: PredictionRunner
   onCase(caseId: string, done: number, total: number, secondsLeft: number): void
   onNote(text: string): void
 }
@@ -30,17 +24,11 @@ export interface PredictionHooks {
 export async function predictFolder(options: PredictOptions, hooks: PredictionHooks): Promise<number> {
   const model = await openModel(options.run, options.folds, options.checkpoint)
   const outputFolder = path.resolve(options.output)
-  const format: ExportFormat = {
-    exportPlan: exportPlan(model.plans, model.configuration, model.dataset),
-    reader: model.reader,
-    fileEnding: model.dataset.fileEnding,
-    saveProbabilities: options.saveProbabilities,
-  }
   const inPart = listImageFolder(path.resolve(options.input), model.dataset).filter(
     (_, index) => index % options.numParts === options.partId,
   )
   const cases = options.continue
-    ? inPart.filter(({ caseId }) => !isDone(path.join(outputFolder, caseId), format))
+    ? inPart.filter(({ caseId }) => !isDone(path.join(outputFolder, caseId), model.dataset.fileEnding, options))
     : inPart
   if (cases.length < inPart.length) hooks.onNote(`${inPart.length - cases.length} cases are there already.`)
   const previousFile = previousStageFiles(options.previousStage, cases, model)
@@ -52,26 +40,15 @@ export async function predictFolder(options: PredictOptions, hooks: PredictionHo
   await writeJson(path.join(outputFolder, 'predict_from_raw_data_args.json'), nnunetArguments(options))
   if (cases.length === 0) return 0
 
-  const trainers: NativeTrainer[] = []
-  try {
-    for (const checkpoint of model.checkpoints) {
-      const { network } = model
-      const config = inferenceConfig(model.configuration, model.dataset, { ...options, network })
-      const trainer = await native().createTrainer(config)
-      trainers.push(trainer)
-      await trainer.loadCheckpoint({ path: checkpoint, what: 'weights' })
-    }
-    const begin = performance.now()
-    for (const [index, { caseId, images }] of cases.entries()) {
-      const image = await readCaseImages(images, caseId, { reader: model.reader })
-      const logits = await predictCase(image, previousFile?.(caseId) ?? null, model, trainers, options, hooks)
-      await exportCase(path.join(outputFolder, caseId), logits, format)
-      const done = index + 1
-      const secondsPerCase = (performance.now() - begin) / 1000 / done
-      hooks.onCase(caseId, done, cases.length, secondsPerCase * (cases.length - done))
-    }
-  } finally {
-    for (const trainer of trainers) await trainer.dispose()
+  await using predictor = await Predictor.open(model, options)
+  const begin = performance.now()
+  for (const [index, { caseId, images }] of cases.entries()) {
+    const image = await readCase(model, caseId, images)
+    const logits = await predictor.logitsOf(image, previousFile?.(caseId) ?? null, hooks.predict)
+    await exportCase(path.join(outputFolder, caseId), logits, predictor.format)
+    const done = index + 1
+    const secondsPerCase = (performance.now() - begin) / 1000 / done
+    hooks.onCase(caseId, done, cases.length, secondsPerCase * (cases.length - done))
   }
   return cases.length
 }
@@ -81,12 +58,7 @@ async function checkInputs(cases: RawCase[], model: Model): Promise<void> {
   const faults: string[] = []
   for (const { caseId, images } of cases) {
     try {
-      const { image } = await readCaseImages(images, caseId, { reader: model.reader })
-      const expected = model.dataset.channels.length
-      if (image.shape[0] !== expected) {
-        const names = images.map((file) => path.basename(file)).join(', ')
-        faults.push(`${caseId}: expected ${expected} channels, found ${image.shape[0]} in ${names}`)
-      }
+      await readCase(model, caseId, images)
     } catch (error) {
       faults.push((error as Error).message)
     }
@@ -97,7 +69,7 @@ async function checkInputs(cases: RawCase[], model: Model): Promise<void> {
 }
 
 /** Whether a case has all its files; each is written whole, and the segmentation last. */
-function isDone(stem: string, { fileEnding, saveProbabilities }: ExportFormat): boolean {
+function isDone(stem: string, fileEnding: string, { saveProbabilities }: PredictOptions): boolean {
   return existsSync(stem + fileEnding) && (!saveProbabilities || existsSync(`${stem}.npz`))
 }
 
@@ -142,44 +114,4 @@ function previousStageFiles(
     'ERR_DATASET',
     `Segmentations of the previous stage (${previous}) are missing; predict these cases with its model:\n${missing.map((file) => `  ${file}`).join('\n')}`,
   )
-}
-
-async function predictCase(
-  { image, spacing, geometry }: CaseImage,
-  previousFile: string | null,
-  { plans, configuration, dataset, mirrorAxes, reader }: Model,
-  trainers: NativeTrainer[],
-  options: PredictOptions,
-  hooks: PredictionHooks,
-): Promise<CaseLogits> {
-  const plan = preprocessingPlan(plans, configuration)
-  const previousStage =
-    previousFile === null
-      ? null
-      : {
-          segmentation: (await readSegmentation(previousFile, { reader })).labels,
-          labels: dataset.foregroundLabels.length,
-        }
-  const preprocessed = await native().preprocessForPrediction({ image, spacing, plan, previousStage })
-  const window: PredictionJob = {
-    tileStep: options.stepSize,
-    gaussian: true,
-    mirrorAxes: options.mirroring ? mirrorAxes : [],
-  }
-  const perFold: NativeImage[] = []
-  for (const trainer of trainers) {
-    perFold.push(await hooks.predict(trainer, () => trainer.predict({ ...window, image: preprocessed.image })))
-  }
-  return { logits: meanLogits(perFold), properties: preprocessed.properties, geometry }
-}
-
-/** Mean over folds, taken before the resampling as nnU-Net does. */
-export function meanLogits(folds: NativeImage[]): NativeImage {
-  const [first, ...others] = folds as [NativeImage, ...NativeImage[]]
-  if (others.length === 0) return first
-  const data = first.data.map((value, i) => {
-    const sum = others.reduce((total, other) => total + (other.data[i] as number), value)
-    return sum / folds.length
-  })
-  return { data, shape: first.shape }
 }
