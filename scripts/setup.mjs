@@ -1,10 +1,12 @@
-// Sets the checkout up: npm packages, libtorch and c-blosc2, the native addon, the TypeScript build. Idempotent; with
-// nothing changed it only compares a stamp. Uses Node's own modules alone, so that it runs before anything is installed.
+// Sets a checkout up: npm packages, libtorch and c-blosc2, the native addon, the TypeScript build. Of an installed package,
+// which comes with the rest, it makes libtorch and the addon. Idempotent; with nothing changed it only compares a stamp.
+// Uses Node's own modules alone, so that it runs before anything is installed.
 //   node scripts/setup.mjs [--quiet]     set up (quiet: say nothing when there is nothing to do)
 //   node scripts/setup.mjs --advise      npm's install hook: builds nothing, says what to call
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fetchTorch, isLibtorch, pipInstall } from './libtorch.mjs'
@@ -19,9 +21,11 @@ const target = path.join(deps, 'python')
 const stampFile = path.join(deps, 'setup-stamp.json')
 const addon = path.join(root, 'build/Release/voxgrad.node')
 const quiet = process.argv.includes('--quiet')
+const isCheckout = existsSync(path.join(root, 'src'))
 
 if (process.argv.includes('--advise')) {
-  if (!existsSync(addon)) console.log('voxgrad: run `npm run setup` to fetch libtorch and build the native addon')
+  const command = isCheckout ? 'npm run setup' : 'npx voxgrad setup'
+  if (!existsSync(addon)) console.log(`voxgrad: run \`${command}\` to fetch libtorch and build the native addon`)
   process.exit(0)
 }
 
@@ -146,7 +150,7 @@ function setUpNative() {
   if (existsSync(cache) && !readFileSync(cache, 'utf8').includes(libtorch))
     rmSync(path.join(root, 'build'), { recursive: true })
   run(process.execPath, [
-    path.join(root, 'node_modules/cmake-js/bin/cmake-js'),
+    createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js'),
     'build',
     `--CDLIBTORCH=${libtorch}`,
     ...(process.env.BLOSC2 ? [`--CDBLOSC2=${process.env.BLOSC2}`] : []),
@@ -169,9 +173,11 @@ function compile() {
 const before = existsSync(stampFile) ? JSON.parse(readFileSync(stampFile, 'utf8')) : {}
 const now = stamps()
 const stale = (key) => before[key] !== now[key]
-const needPackages = stale('packages') || !existsSync(path.join(root, 'node_modules/.package-lock.json'))
+const needPackages =
+  isCheckout && (stale('packages') || !existsSync(path.join(root, 'node_modules/.package-lock.json')))
 const needNative = stale('native') || !existsSync(addon)
-const needSource = stale('source') || !existsSync(path.join(root, 'dist/dashboard/page/index.html'))
+const needSource =
+  isCheckout && (stale('source') || !existsSync(path.join(root, 'dist/dashboard/page/index.html')))
 
 if (!needPackages && !needNative && !needSource) {
   if (!quiet) say('nothing to do')

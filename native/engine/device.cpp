@@ -18,7 +18,7 @@ void load_cuda_library() {
   static void* const library = dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL);
   if (!library) {
     throw Failure("ERR_DEVICE", std::string("this libtorch has no usable CUDA library: ") + dlerror() +
-                                    "; use --device cpu, or set LIBTORCH to a CUDA build and run `npm run setup`");
+                                    "; use --device cpu, or set LIBTORCH to a CUDA build and set voxgrad up again");
   }
 }
 }  // namespace

@@ -17,6 +17,7 @@ import { addPredict } from './predict.js'
 import { addPreprocess } from './preprocess.js'
 import { addReport } from './report.js'
 import { addResume } from './resume.js'
+import { addSetup } from './setup.js'
 import { addRuns, addStatus, addStop } from './status.js'
 import { addTrain } from './train.js'
 import { addValidate } from './validate.js'
@@ -44,7 +45,7 @@ Exit codes: 0 done; 2 wrong usage, configuration or data; 70 a fault of voxgrad,
   )
 
 const verbs = [
-  [addDoctor, addImport, addPlan, addPreprocess, addTrain, addResume],
+  [addSetup, addDoctor, addImport, addPlan, addPreprocess, addTrain, addResume],
   [addDashboard, addStatus, addStop, addRuns, addReport, addAdvise, addValidate, addPredict, addEvaluate],
   [addBestConfiguration, addEnsemble, addPostprocess, addBench, addConfig],
 ]

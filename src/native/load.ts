@@ -1,12 +1,18 @@
 // Loads the native addon once and turns its errors into VoxgradError.
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type ErrorCode, errorCodes, VoxgradError } from '../errors.js'
 import type { NativeBinding, NativeTrainer, TrainerConfig } from './binding.js'
 
 // The same from src/native and from dist/native.
 const addonPath = fileURLToPath(new URL('../../build/Release/voxgrad.node', import.meta.url))
+
+const packageRoot = fileURLToPath(new URL('../..', import.meta.url))
+
+/** What fetches libtorch and builds the addon: a package is installed without its sources. */
+export const setupCommand = existsSync(path.join(packageRoot, 'src')) ? 'npm run setup' : 'npx voxgrad setup'
 
 /** A trainer makes its network on its own thread, after the object is there. */
 type OpenableTrainer = NativeTrainer & { open(config: TrainerConfig): Promise<void> }
@@ -24,9 +30,9 @@ export function native(): NativeBinding {
 }
 
 /** Loads the addon at a path. Throws VoxgradError ERR_NATIVE_LOAD that says what is missing. */
-export function loadAddon(path: string): NativeBinding {
-  if (!existsSync(path)) {
-    throw new VoxgradError('ERR_NATIVE_LOAD', `the native addon is not built (no ${path}): run \`npm run setup\``)
+export function loadAddon(file: string): NativeBinding {
+  if (!existsSync(file)) {
+    throw new VoxgradError('ERR_NATIVE_LOAD', `the native addon is not built (no ${file}): run \`${setupCommand}\``)
   }
   try {
     // Read once, when the OpenMP library is loaded. By default its waiting threads spin for milliseconds, and training
@@ -34,7 +40,7 @@ export function loadAddon(path: string): NativeBinding {
     if (process.env.OMP_WAIT_POLICY === undefined) process.env.GOMP_SPINCOUNT ??= '10000'
     // libtorch's own switch for huge pages: large activations then cost a tenth less time to come and go.
     process.env.THP_MEM_ALLOC_ENABLE ??= '1'
-    const addon = createRequire(import.meta.url)(path) as NativeBinding & { Trainer: new () => OpenableTrainer }
+    const addon = createRequire(import.meta.url)(file) as NativeBinding & { Trainer: new () => OpenableTrainer }
     return Object.assign(addon, {
       async createTrainer(config: TrainerConfig): Promise<NativeTrainer> {
         const trainer = new addon.Trainer()
@@ -48,7 +54,7 @@ export function loadAddon(path: string): NativeBinding {
     const what = library === undefined ? reason : `the library ${library}, which it was built with, is missing`
     throw new VoxgradError(
       'ERR_NATIVE_LOAD',
-      `the native addon ${path} does not load: ${what}. Run \`npm run setup\` to build it again`,
+      `the native addon ${file} does not load: ${what}. Run \`${setupCommand}\` to build it again`,
       { cause: error },
     )
   }

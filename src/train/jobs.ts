@@ -54,7 +54,8 @@ export interface TrainJobOptions extends JobOptions {
  * Errors reach `finished` and the iteration: ERR_CONFIG, ERR_DATASET, ERR_RUN where the folder already holds a run or is
  * in use, ...
  */
-export function train(input: TrainInput, { restart, policies, ...jobOptions }: TrainJobOptions = {}): Run {
+export function train(input: TrainInput, settings: TrainJobOptions = {}): Run {
+  const { restart, policies } = settings
   return startJob(async (context) => {
     const options = parseOptions(trainOptionsSchema, input, 'options of train')
     const folder = new RunFolder(runFolderOf(options))
@@ -81,21 +82,22 @@ export function train(input: TrainInput, { restart, policies, ...jobOptions }: T
       await folder.writeRecord(record)
       return executeRun(setup, folder, record, null, context)
     })
-  }, jobOptions)
+  }, settings)
 }
 
 /**
  * Goes on with a run at the exact step of its newest whole checkpoint; a finished run only gets what it lacks, or more
  * steps. A folder of nnU-Net is taken over: its run goes on as one of voxgrad.
  */
-export function resume(input: ResumeInput, { restart, policies, ...jobOptions }: TrainJobOptions = {}): Run {
+export function resume(input: ResumeInput, settings: TrainJobOptions = {}): Run {
+  const { restart, policies } = settings
   return startJob(async (context) => {
     const options = parseOptions(resumeOptionsSchema, input, 'options of resume')
     const folder = new RunFolder(path.resolve(options.run))
     // Said before the lock would make the folder.
     if (!folder.holdsRun()) await folder.readRecord()
     return withLock(folder, () => resumeRun(folder, options, context, { restart, policies }))
-  }, jobOptions)
+  }, settings)
 }
 
 /**
@@ -156,7 +158,7 @@ async function withLock<Result>({ folder }: RunFolder, deed: () => Promise<Resul
 }
 
 /** Runs the end validation of a run again, on the weights of one of its checkpoints. */
-export function validate(input: ValidateInput, jobOptions: JobOptions = {}): Run<ValidationFinishedEvent | 'stopped'> {
+export function validate(input: ValidateInput, settings: JobOptions = {}): Run<ValidationFinishedEvent | 'stopped'> {
   return startJob(async (context) => {
     const options = parseOptions(validateOptionsSchema, input, 'options of validate')
     const folder = new RunFolder(path.resolve(options.run))
@@ -175,11 +177,11 @@ export function validate(input: ValidateInput, jobOptions: JobOptions = {}): Run
     } finally {
       await trainer.dispose()
     }
-  }, jobOptions)
+  }, settings)
 }
 
 /** Segments a folder of images with one or several trained folds. */
-export function predict(input: PredictInput, jobOptions: JobOptions = {}): Run<{ output: string; cases: number }> {
+export function predict(input: PredictInput, settings: JobOptions = {}): Run<{ output: string; cases: number }> {
   return startJob(async (context) => {
     const options = parseOptions(predictOptionsSchema, input, 'options of predict')
     const cases = await predictFolder(options, {
@@ -191,7 +193,7 @@ export function predict(input: PredictInput, jobOptions: JobOptions = {}): Run<{
     const result = { output: path.resolve(options.output), cases }
     context.emit({ type: 'prediction_finished', ...result })
     return result
-  }, jobOptions)
+  }, settings)
 }
 
 function requireCheckpoint(folder: RunFolder, name: CheckpointName): void {
