@@ -176,8 +176,7 @@ const stale = (key) => before[key] !== now[key]
 const needPackages =
   isCheckout && (stale('packages') || !existsSync(path.join(root, 'node_modules/.package-lock.json')))
 const needNative = stale('native') || !existsSync(addon)
-const needSource =
-  isCheckout && (stale('source') || !existsSync(path.join(root, 'dist/dashboard/page/index.html')))
+const needSource = isCheckout && (stale('source') || !existsSync(path.join(root, 'dist/dashboard/page/index.html')))
 
 if (!needPackages && !needNative && !needSource) {
   if (!quiet) say('nothing to do')
