@@ -43,6 +43,7 @@ const allowed = {
     data: ['io', 'kernels'],
     engine: ['augment', 'data', 'io', 'kernels'],
     check: ['data', 'engine', 'io', 'kernels'],
+    fuzz: ['io'],
     addon: ['augment', 'data', 'engine', 'io', 'kernels', 'preprocess'],
   },
 }

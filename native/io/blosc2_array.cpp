@@ -167,12 +167,28 @@ void check_chunk(const std::string& path, blosc2_schunk* store, int64_t index) {
   check_chunk_header(path, chunk);
 }
 
+/// Reads the description of the shape before c-blosc2 does, which does not free its copy of a damaged one.
+void check_description(const std::string& path, blosc2_schunk* store) {
+  uint8_t* content = nullptr;
+  int32_t length = 0;
+  if (blosc2_meta_get(store, "b2nd", &content, &length) < 0) refuse(path, "it does not describe its shape");
+  const std::unique_ptr<uint8_t, decltype(&std::free)> keep(content, &std::free);
+  int8_t axes = 0, type_format = 0;
+  int64_t shape[B2ND_MAX_DIM];
+  int32_t chunks[B2ND_MAX_DIM], blocks[B2ND_MAX_DIM];
+  char* type = nullptr;
+  if (b2nd_deserialize_meta(content, length, &axes, shape, chunks, blocks, &type, &type_format) < 0)
+    refuse(path, "its description of the shape is damaged");
+  std::free(type);
+}
+
 /// Opens an array in memory, which must outlive it. Its chunks are still to be checked.
 std::pair<Array, at::ScalarType> open_array(const std::string& path, char* bytes, size_t size) {
   check_frame_header(path, {bytes, size});
   // The store looks into the bytes, which it neither changes nor frees.
   ChunkStore store(blosc2_schunk_from_buffer(reinterpret_cast<uint8_t*>(bytes), static_cast<int64_t>(size), false));
   if (!store) refuse(path, "its header or its table of chunks is damaged");
+  check_description(path, store.get());
   b2nd_array_t* opened = nullptr;
   if (b2nd_from_schunk(store.get(), &opened) < 0 || opened == nullptr)
     refuse(path, "its description of the shape is damaged");

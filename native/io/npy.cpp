@@ -4,8 +4,10 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <charconv>
 #include <filesystem>
-#include <regex>
+#include <optional>
 
 #include "failure.h"
 #include "io/blosc2_array.h"
@@ -16,7 +18,8 @@ namespace voxgrad::io {
 
 namespace {
 
-constexpr size_t longest_header = 65536;
+constexpr size_t longest_header = 65536, longest_quote = 200, most_axes = 32;
+constexpr int64_t largest_extent = int64_t{1} << 40;
 
 [[noreturn]] void refuse(const std::string& path, const std::string& what) {
   throw Failure("ERR_FORMAT", path + ": " + what + "; preprocess the dataset again");
@@ -27,6 +30,14 @@ struct Header {
   std::vector<int64_t> shape;
   uint64_t length;
 };
+
+/// What stands between `begin` and `end` in a header.
+std::optional<std::string_view> field(std::string_view header, std::string_view begin, char end) {
+  const size_t found = header.find(begin);
+  if (found == std::string_view::npos) return std::nullopt;
+  const std::string_view rest = header.substr(found + begin.size());
+  return rest.find(end) == std::string_view::npos ? std::nullopt : std::optional(rest.substr(0, rest.find(end)));
+}
 
 Header read_header(const InputFile& file) {
   const std::string& path = file.path();
@@ -40,17 +51,23 @@ Header read_header(const InputFile& file) {
   std::string text(count, '\0');
   file.read(start, text.data(), count);
 
-  std::smatch type, shape;
-  if (!std::regex_search(text, type, std::regex("'descr': '[<|]([a-z][0-9])'")) ||
-      !std::regex_search(text, shape, std::regex("'shape': \\(([0-9, ]*)\\)")))
-    refuse(path, "expected an array of little-endian numbers, found " + text);
-  const auto element = type_of_numpy_name(type[1].str());
-  if (!element) refuse(path, "holds numbers of type " + type[1].str() + ", which voxgrad does not read");
+  const auto type = field(text, "'descr': '", '\''), extents = field(text, "'shape': (", ')');
+  if (!type || type->size() != 3 || ((*type)[0] != '<' && (*type)[0] != '|') || !extents)
+    refuse(path, "expected an array of little-endian numbers, found " + text.substr(0, longest_quote));
+  const auto element = type_of_numpy_name(type->substr(1));
+  if (!element) refuse(path, "holds numbers of type " + std::string(type->substr(1)) + ", which voxgrad does not read");
   Header header{*element, {}, start + count};
-  const std::string extents = shape[1];
-  const std::regex number("[0-9]{1,10}");
-  for (std::sregex_iterator next(extents.begin(), extents.end(), number), end; next != end; ++next)
-    header.shape.push_back(std::stoll(next->str()));
+  const char* const end = extents->data() + extents->size();
+  for (const char* next = extents->data(); next != end;) {
+    next = std::find_if(next, end, [](char one) { return one != ' ' && one != ','; });
+    if (next == end) break;
+    int64_t extent = 0;
+    const auto [after, error] = std::from_chars(next, end, extent);
+    if (error != std::errc() || extent < 0 || extent > largest_extent || header.shape.size() == most_axes)
+      refuse(path, "has a damaged shape (" + std::string(extents->substr(0, longest_quote)) + ")");
+    header.shape.push_back(extent);
+    next = after;
+  }
   if (text.find("'fortran_order': True") != std::string::npos && header.shape.size() > 1)
     refuse(path, "is in Fortran order, expected C order");
   return header;
@@ -60,12 +77,28 @@ Header read_header(const InputFile& file) {
 Header read_checked_header(const InputFile& file) {
   const Header header = read_header(file);
   uint64_t bytes = at::elementSize(header.type);
-  for (const int64_t extent : header.shape)
+  for (const int64_t extent : header.shape) {
+    if (extent == 0) refuse(file.path(), "holds no numbers");
     if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(extent), &bytes)) bytes = UINT64_MAX;
+  }
   if (bytes != file.size() - header.length)
     refuse(file.path(), "expected " + std::to_string(bytes) + " bytes of numbers, found " +
                             std::to_string(file.size() - header.length));
   return header;
+}
+
+bool is_npy(const std::string& stem) {
+  return !std::filesystem::exists(stem + ".b2nd") && std::filesystem::exists(stem + ".npy");
+}
+
+}  // namespace
+
+at::Tensor read_npy(const std::string& path) {
+  const InputFile file(path);
+  const Header header = read_checked_header(file);
+  const at::Tensor array = at::empty(header.shape, at::TensorOptions(header.type));
+  file.read(header.length, array.data_ptr(), array.nbytes());
+  return array;
 }
 
 at::Tensor read_npy_box(const std::string& path, const std::vector<int64_t>& start, const std::vector<int64_t>& stop) {
@@ -84,20 +117,6 @@ at::Tensor read_npy_box(const std::string& path, const std::vector<int64_t>& sta
     file.read(header.length + static_cast<uint64_t>(first) * target.element_size(), target.data_ptr(), target.nbytes());
   }
   return read.narrow(2, start[2], stop[2] - start[2]).narrow(3, start[3], stop[3] - start[3]).contiguous();
-}
-
-bool is_npy(const std::string& stem) {
-  return !std::filesystem::exists(stem + ".b2nd") && std::filesystem::exists(stem + ".npy");
-}
-
-}  // namespace
-
-at::Tensor read_npy(const std::string& path) {
-  const InputFile file(path);
-  const Header header = read_checked_header(file);
-  const at::Tensor array = at::empty(header.shape, at::TensorOptions(header.type));
-  file.read(header.length, array.data_ptr(), array.nbytes());
-  return array;
 }
 
 at::Tensor read_case_array(const std::string& stem) {

@@ -10,6 +10,9 @@ namespace voxgrad::io {
 /// Reads a little-endian array in C order into a contiguous CPU tensor. Throws Failure(ERR_FORMAT) that names the file.
 at::Tensor read_npy(const std::string& path);
 
+/// The box [start, stop) of an array of four axes, contiguous; whole planes (y, x) are read. Throws as read_npy does.
+at::Tensor read_npy_box(const std::string& path, const std::vector<int64_t>& start, const std::vector<int64_t>& stop);
+
 /// Reads STEM.b2nd, or STEM.npy where there is no such file (nnU-Net's older layout, unpacked).
 at::Tensor read_case_array(const std::string& stem);
 

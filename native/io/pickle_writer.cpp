@@ -1,4 +1,6 @@
 // Pickles of protocol 2, without a memo: every value is written where it stands.
+#include <c10/util/strides.h>
+
 #include <bit>
 
 #include "failure.h"

@@ -77,9 +77,11 @@ uint64_t ZipReader::find_end() {
     const uint64_t comment_at = file_.size() - comment_bytes;
     const std::string comment = read_part(file_, comment_at, comment_bytes);
     if (comment.starts_with(comment_start)) {
+#ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
       if (comment != comment_of(checksum_of(0, comment_at))) {
         refuse("is damaged: the checksum of the whole file does not match");
       }
+#endif
       whole_ = true;
       end = comment_at - end_bytes;
     }
@@ -168,7 +170,11 @@ uint64_t ZipReader::data_at(const Entry& entry) const {
 }
 
 void ZipReader::check_sum(const Entry& entry, uint32_t found) const {
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION  // a mutated record is read on, so that its reader sees it
+  (void)entry, (void)found;
+#else
   if (found != entry.checksum) refuse("is damaged: the checksum of its record " + entry.name + " does not match");
+#endif
 }
 
 void ZipReader::read(const Entry& entry, void* bytes) const {
@@ -226,7 +232,7 @@ std::string central_header(const ZipSource& source, uint32_t checksum, uint64_t 
   put(bytes, central_signature, 4);
   put(bytes, 45, 2);
   put_common(bytes, checksum, source.name, 4 + 24);
-  put(bytes, 0, 2 + 2 + 2 + 4);  // no comment, disk 0, no attributes
+  bytes.append(2 + 2 + 2 + 4, '\0');  // no comment, disk 0, no attributes
   put(bytes, in_zip64, 4);
   bytes += source.name;
   put(bytes, 1, 2);

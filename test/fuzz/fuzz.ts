@@ -1,0 +1,79 @@
+// Reads damaged files by the hundred thousand: a reader may refuse one with a clear VoxgradError and nothing else, within a
+// second and little memory.
+import fc from 'fast-check'
+import { VoxgradError } from '../../src/errors.js'
+import { damaged } from './mutations.js'
+
+export interface Format {
+  name: string
+  /** Small valid files. */
+  seeds: Uint8Array[]
+  /** Words of the format. */
+  words: string[]
+  read(bytes: Buffer): unknown
+}
+
+export interface Outcome {
+  runs: number
+  /** Of these, files that were read to the end. */
+  read: number
+  seconds: number
+  slowestMilliseconds: number
+  /** Most memory of the process since the valid files were read, in MB. */
+  megabytes: number
+}
+
+export const longestMilliseconds = 1000
+export const mostMegabytes = 256
+const checkEvery = 256
+
+const peakMegabytes = () => process.resourceUsage().maxRSS / 1024
+
+/**
+ * Reads `runs` damaged files.
+ * @param progress is told now and then how many were read
+ * @throws an Error with the smallest file found that is not read as it should be
+ */
+export async function fuzz(
+  { seeds, words, read }: Format,
+  options: { runs: number; seed: number; progress?: (runs: number) => void },
+): Promise<Outcome> {
+  const outcome: Outcome = { runs: 0, read: 0, seconds: 0, slowestMilliseconds: 0, megabytes: 0 }
+  for (const seed of seeds) await read(Buffer.from(seed))
+  const atStart = peakMegabytes()
+  const begin = performance.now()
+  await fc.assert(
+    fc.asyncProperty(damaged(seeds, words), async (bytes) => {
+      const started = performance.now()
+      outcome.runs += 1
+      try {
+        await read(bytes)
+        outcome.read += 1
+      } catch (error) {
+        requireClear(error)
+      }
+      const took = performance.now() - started
+      if (took > outcome.slowestMilliseconds) outcome.slowestMilliseconds = took
+      if (took > longestMilliseconds) throw new Error(`reading took ${Math.round(took)} ms`)
+      if (outcome.runs % checkEvery === 0) {
+        outcome.megabytes = peakMegabytes() - atStart
+        if (outcome.megabytes > mostMegabytes) throw new Error(`reading took ${outcome.megabytes} MB`)
+        options.progress?.(outcome.runs)
+      }
+    }),
+    { numRuns: options.runs, seed: options.seed },
+  )
+  outcome.seconds = (performance.now() - begin) / 1000
+  return outcome
+}
+
+/** Words of a fault inside of a program, which say nothing to a user. */
+const internal =
+  /undefined|is not a function|Cannot read|Invalid array length|Maximum call stack|out of range|object Object/
+
+function requireClear(error: unknown): void {
+  if (!(error instanceof VoxgradError)) throw error
+  if (error.code === 'ERR_INTERNAL' || error.message.length < 20 || internal.test(error.message)) {
+    throw new Error(`an unclear refusal: ${error.code} ${error.message}`)
+  }
+}
