@@ -13,7 +13,7 @@ const allowed = {
     dataset: ['native', 'config'],
     plan: ['dataset', 'preprocess', 'config', 'native'],
     preprocess: ['dataset', 'plan', 'native', 'config'],
-    report: ['train', 'config', 'dataset', 'native'],
+    report: ['train', 'config', 'dataset', 'native', 'plan'],
     validate: ['config', 'dataset', 'native', 'plan', 'preprocess', 'train'],
     predict: ['config', 'dataset', 'native', 'plan', 'preprocess', 'train', 'validate'],
     train: ['config', 'dataset', 'native', 'plan', 'preprocess', 'predict', 'report', 'validate'],

@@ -9,8 +9,8 @@ export interface Slice {
 }
 
 interface Segmented {
-  truth: Uint8Array | undefined
-  prediction: Uint8Array
+  truth: Uint8Array | Float32Array | undefined
+  prediction: Uint8Array | Float32Array
   shape: [number, number, number]
   spacing: [number, number, number]
 }
@@ -22,18 +22,24 @@ interface Rectangle {
   width: number
 }
 
-/** Foreground voxels of the truth (or else the prediction) in each slice along an axis. */
-function foregroundProfile(entry: Segmented, axis: number): number[] {
-  const labels = entry.truth?.some((label) => label > 0) ? entry.truth : entry.prediction
-  const [, height, width] = entry.shape
-  const profile = new Array<number>(entry.shape[axis] ?? 0).fill(0)
-  labels.forEach((label, index) => {
-    if (label === 0) return
+/** Voxels that count, in each slice along an axis. */
+function profileOf(shape: Segmented['shape'], axis: number, counts: (index: number) => boolean): number[] {
+  const [, height, width] = shape
+  const profile = new Array<number>(shape[axis] ?? 0).fill(0)
+  const voxels = shape[0] * height * width
+  for (let index = 0; index < voxels; index++) {
+    if (!counts(index)) continue
     const position = [Math.floor(index / (height * width)), Math.floor(index / width) % height, index % width]
     const slice = position[axis] ?? 0
     profile[slice] = (profile[slice] ?? 0) + 1
-  })
+  }
   return profile
+}
+
+/** Foreground voxels of the truth (or else the prediction) in each slice along an axis. */
+function foregroundProfile(entry: Segmented, axis: number): number[] {
+  const labels = entry.truth?.some((label) => label > 0) ? entry.truth : entry.prediction
+  return profileOf(entry.shape, axis, (index) => (labels[index] ?? 0) > 0)
 }
 
 /**
@@ -58,6 +64,13 @@ export function viewingSlice(entry: Segmented, axis: number): number {
   const profile = foregroundProfile(entry, axis)
   const most = Math.max(...profile)
   return most === 0 ? Math.floor(profile.length / 2) : profile.indexOf(most)
+}
+
+/** The slice where prediction and truth differ in most voxels; null where they are the same everywhere. */
+export function differingSlice({ truth, prediction, shape }: Segmented, axis: number): number | null {
+  const profile = profileOf(shape, axis, (index) => truth?.[index] !== prediction[index])
+  const most = Math.max(...profile)
+  return most === 0 ? null : profile.indexOf(most)
 }
 
 /**

@@ -4,6 +4,7 @@ import type { FolderOptions } from '../config/folders.js'
 import { writeFileAtomically } from '../files.js'
 import { readReportContent } from './page/content.js'
 import { reportPage } from './page/page.js'
+import { makePictures } from './page/pictures.js'
 
 /**
  * Writes the report of a run folder, of a run under way or ended in any way.
@@ -13,9 +14,10 @@ import { reportPage } from './page/page.js'
  */
 export async function writeReport(
   runFolder: string,
-  { file = path.join(runFolder, 'report.html') }: { file?: string; folders?: FolderOptions } = {},
+  { file = path.join(runFolder, 'report.html'), folders = {} }: { file?: string; folders?: FolderOptions } = {},
 ): Promise<number> {
-  const page = reportPage(await readReportContent(runFolder))
+  const content = await readReportContent(runFolder)
+  const page = reportPage(content, await makePictures(runFolder, content, folders))
   await writeFileAtomically(file, page)
   return Buffer.byteLength(page)
 }

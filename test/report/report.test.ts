@@ -108,7 +108,7 @@ describe('every kind of run gets a page', () => {
   test('two validations stand side by side with their difference', async () => {
     const better = { box_0: { '1': 0.95, '2': 0.85 }, box_1: { '1': 0.4, '2': 0.5 }, box_2: { '1': 0.2, '2': 0.96 } }
     const text = textOf(await report({ validation, validationBest: better }))
-    expect(text).toContain('Dice, mean over cases final best difference')
+    expect(text).toContain('mean Dice final best difference')
     expect(text).toContain(`front 0.6110 ${formatFixed((0.95 + 0.4 + 0.2) / 3, 4)} -0.0943`)
   })
 

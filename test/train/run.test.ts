@@ -10,10 +10,12 @@ import {
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
+import { decode } from 'fast-png'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readSegmentation } from '../../src/dataset/image.js'
 import { native } from '../../src/native/load.js'
 import { argmax, pairwiseSum as sum } from '../../src/plan/numpy.js'
+import { writeReport } from '../../src/report/write-report.js'
 import type { Run, RunEvent, RunResult } from '../../src/train/events.js'
 import { predict, resume, train, validate } from '../../src/train/jobs.js'
 import { type NpyArray, readNpz } from '../npz.js'
@@ -121,6 +123,31 @@ describe('a run that is never stopped', () => {
       expect(prediction.shape).toEqual(reference.shape)
       expect(metrics['1']?.n_ref).toBe(reference.labels.filter((label) => label === 1).length)
     }
+  })
+
+  test('has a report with the pictures of its cases, whether or not the raw images are there', async () => {
+    const summary = JSON.parse(readText(whole.folder, 'validation/summary.json').replaceAll('NaN', 'null'))
+    const pictures = (page: string) =>
+      [...page.matchAll(/data:image\/png;base64,([^"]+)/g)].map(([, text]) =>
+        decode(Buffer.from(text as string, 'base64')),
+      )
+    const page = readText(whole.folder, 'report.html')
+    expect(page).toContain(summary.foreground_mean.Dice.toFixed(4))
+    expect(page).toContain(Number(epochsOf(whole.folder).at(-1)?.ema_fg_dice).toFixed(4))
+    const preprocessed = pictures(page)
+    expect(preprocessed).toHaveLength(2)
+    const file = path.join(dataset.root, 'raw.html')
+    await writeReport(whole.folder, { file, folders: { raw: dataset.folders.raw } })
+    const raw = pictures(readFileSync(file, 'utf8'))
+    // Neither cut nor resampled, and normalized linearly: the same gray values but for rounding.
+    expect(raw).toHaveLength(2)
+    raw.forEach(({ data }, index) => {
+      const other = preprocessed[index]?.data as Uint8Array
+      expect(other).toHaveLength(data.length)
+      expect(Math.max(...Array.from(data, (value, at) => Math.abs(value - (other[at] as number))))).toBeLessThanOrEqual(
+        1,
+      )
+    })
   })
 
   test("keeps nnU-Net's entries in its checkpoint", async () => {

@@ -6,6 +6,7 @@ import { boxPlot } from './box-plot.js'
 import type { ReportContent, ReportedEpoch, ReportedEvent, ReportedOption } from './content.js'
 import { type LineChart, lineChart } from './line-chart.js'
 import { html, Markup } from './markup.js'
+import type { CasePicture, MissingPicture } from './pictures.js'
 import { median, type Point, thinned } from './statistics.js'
 import { style } from './style.js'
 
@@ -24,15 +25,22 @@ const policy = [
   "form-action 'none'",
 ].join('; ')
 
-/** Color class of a label. */
-const colorOf = (index: number) => `c${(index % 8) + 1}`
+type Picture = CasePicture | MissingPicture
 
-/** The whole page. Pure: the same content gives the same text. */
-export function reportPage(content: ReportContent): string {
+/** Color class of a label; on the dark ground of pictures, whatever the page's is, brighter ones. */
+const colorOf = (index: number) => `c${(index % 8) + 1}`
+const pictureColorOf = (index: number) => `s${(index % 8) + 1}`
+
+/**
+ * The whole page. Pure: the same content gives the same text.
+ * @param pictures of cases, a list for each validation
+ */
+export function reportPage(content: ReportContent, pictures: readonly Picture[][] = []): string {
   const { overview } = content
   const title = `${overview.dataset} ${overview.configuration}, fold ${overview.fold}`
   const sections: [string, string, Markup | null][] = [
     ['validation', 'Validation', validations(content)],
+    ['pictures', 'Worst and best cases', pictureSection(content, pictures)],
     ['curves', 'Curves', curves(content)],
     ['cases', 'All cases', caseTables(content)],
     ['time', 'Time and memory', timeAndMemory(content)],
@@ -126,7 +134,7 @@ function validations({ validations: found, targets, overview }: ReportContent): 
   const row = (name: Markup | string, values: (number | null)[]) =>
     html`<tr><td class="text">${name}</td>${values.map((value) => html`<td class="n">${formatFixed(value, 4)}</td>`)}${difference(values)}</tr>`
   return html`<div class="card wide"><table>
-<thead><tr><th>Dice, mean over cases</th>${header}${found.length === 2 && html`<th class="n">difference</th>`}</tr></thead>
+<thead><tr><th>mean Dice</th>${header}${found.length === 2 && html`<th class="n">difference</th>`}</tr></thead>
 <tbody>
 ${row(
   html`<strong>mean foreground</strong>`,
@@ -151,6 +159,61 @@ ${targets.map(({ name }, index) =>
       })),
     )}<p class="note">Box: quartiles; line: median; diamond: mean; whiskers: furthest case within 1.5 boxes; dots: cases. Cases with the label in neither reference nor prediction do not count.</p></div></div>`,
   )}</div>`
+}
+
+function pictureSection({ validations: found, targets }: ReportContent, pictures: readonly Picture[][]): Markup | null {
+  if (pictures.flat().length === 0) return null
+  const shown = [
+    ...new Set(
+      pictures
+        .flat()
+        .flatMap((one) => ('outlines' in one ? one.outlines : []))
+        .map(({ target }) => target),
+    ),
+  ]
+  const isIgnored = pictures.flat().some((one) => 'ignored' in one && one.ignored !== '')
+  shown.sort((a, b) => a - b)
+  return html`<p class="note">Filled: reference. Line: prediction. Outlines are smoothed for display; the Dice is that of the whole case.</p>
+<ul class="keys">${shown.map((index) => html`<li class="${pictureColorOf(index)}"><i></i>${targets[index]?.name}</li>`)}${
+    isIgnored && html`<li class="veil"><i></i>not annotated</li>`
+  }</ul>
+${pictures.map(
+  (list, validation) =>
+    html`${pictures.length > 1 && html`<h3>${found[validation]?.checkpoint} weights</h3>`}<div class="pictures">${list.map((picture, index) => figureOf(picture, `picture-${validation}-${index}`, targets))}</div>`,
+)}`
+}
+
+function figureOf(picture: Picture, id: string, targets: readonly { name: string }[]): Markup {
+  const { reportedCase, rank } = picture
+  const inPicture = new Set('outlines' in picture ? picture.outlines.map(({ target }) => target) : [])
+  const dice = reportedCase.dice
+    .map((value, index) => ({ value, index }))
+    .filter(({ value, index }) => value !== null && (targets.length <= mostLabels || inPicture.has(index)))
+  return html`<figure class="picture">
+${'outlines' in picture && drawing(picture, id)}
+<figcaption><strong>${reportedCase.caseId}</strong> <span class="rank">${rank}</span><br>
+Dice ${formatFixed(reportedCase.mean, 4)}${dice.length > 1 && html`: ${dice.map(({ value, index }) => html`<span class="dice ${pictureColorOf(index)}">${targets[index]?.name} ${formatFixed(value, 3)}</span> `)}`}<br>
+${'reason' in picture ? `No picture: ${picture.reason}` : picture.caption}</figcaption>
+</figure>
+`
+}
+
+/** The image alone, and beside it with reference and prediction. */
+function drawing({ image, width, height, spacing, outlines, ignored }: CasePicture, id: string): Markup {
+  const extents = [width * spacing[1], height * spacing[0]].map((extent) => Number(extent.toPrecision(6)))
+  const frame = `0 0 ${extents.join(' ')}`
+  return html`<div class="pair${(extents[0] as number) > 2.2 * (extents[1] as number) ? ' stacked' : ''}">
+${
+  image &&
+  html`<svg viewBox="${frame}" role="img" aria-label="image"><image id="${id}" width="${image.width}" height="${image.height}" preserveAspectRatio="none" href="data:image/png;base64,${image.png}"/></svg>`
+}
+<svg viewBox="${frame}" role="img" aria-label="image with reference and prediction">${image && html`<use href="#${id}"/>`}
+<g transform="scale(${spacing[1]} ${spacing[0]})">
+${ignored !== '' && html`<path class="ignored" fill-rule="evenodd" d="${ignored}"/>`}
+${outlines.map(({ target, truth }) => truth !== '' && html`<path class="truth ${pictureColorOf(target)}" fill-rule="evenodd" d="${truth}"/>`)}
+${outlines.map(({ target, prediction }) => prediction !== '' && html`<path class="predicted ${pictureColorOf(target)}" d="${prediction}"/>`)}
+</g></svg>
+</div>`
 }
 
 function signed(value: number | null, from: number | null): string {

@@ -88,7 +88,7 @@ ${colors}
 .box .median{stroke:var(--color);stroke-width:3}
 .box circle{fill:var(--color);fill-opacity:.55}
 .box .mean{fill:var(--card);stroke:var(--ink);stroke-width:1.3}
-.pictures{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:14px}
+.pictures{display:grid;align-items:start;grid-template-columns:repeat(2,minmax(0,1fr));gap:14px}
 .picture{background:#0c1017;border:1px solid var(--rule);border-radius:10px;overflow:hidden;color:#e8ebf0;break-inside:avoid}
 .picture figcaption{padding:10px 14px 12px;font-size:13px;color:#aeb7c4}
 .picture figcaption strong{color:#fff;overflow-wrap:anywhere;font-size:14px}
@@ -100,6 +100,11 @@ ${colors}
 .picture .dice{color:var(--color);white-space:nowrap;margin-right:12px}
 .keys{display:flex;flex-wrap:wrap;gap:4px 18px;list-style:none;padding:0;margin:0 0 12px;font-size:13px;color:var(--soft)}
 .keys i{display:inline-block;width:12px;height:12px;border-radius:3px;background:var(--color);margin-right:6px;vertical-align:-1px}
+.pair.stacked{grid-template-columns:1fr!important}
+.pair>svg:only-child{grid-column:1/-1}
+.pair svg{max-height:440px}
+.rank{margin-left:8px;padding:1px 8px;border-radius:99px;border:1px solid #3a4454;font-size:12px}
+.veil{--color:#8b93a0}
 .same{color:var(--soft)}
 footer{overflow-wrap:anywhere;margin-top:44px;padding-top:14px;border-top:1px solid var(--rule);color:var(--soft);font-size:13px}
 @media(max-width:760px){main{padding:20px 14px 40px}h1{font-size:21px}.grid2,.pictures{grid-template-columns:minmax(0,1fr)}
