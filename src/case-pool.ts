@@ -2,6 +2,7 @@
 import { availableParallelism, freemem } from 'node:os'
 import { VoxgradError } from './errors.js'
 
+/** How many cases of a dataset are done. */
 export interface CaseProgress {
   done: number
   total: number
@@ -11,10 +12,12 @@ export interface CaseProgress {
   caseId: string
 }
 
+/** How work on many cases goes on, and how it is followed. */
 export interface CasePoolOptions {
   /** Cases at once; by default one a processor, at most the threads of libuv's pool. */
   jobs?: number | undefined
   signal?: AbortSignal | undefined
+  /** Called after each case. */
   onProgress?: ((progress: CaseProgress) => void) | undefined
 }
 

@@ -30,6 +30,7 @@ export const errorCodes = {
   ERR_INTERNAL: 70,
 } as const
 
+/** What kind of error it is; stable, for programs. */
 export type ErrorCode = keyof typeof errorCodes
 
 /**

@@ -15,6 +15,7 @@ import { version } from '../version.js'
 import { type BenchResult, type Measured, resultOf } from './result.js'
 import { readShape } from './shapes.js'
 
+/** How far a benchmark is. */
 export interface BenchProgress {
   job: string
   done: number
@@ -22,8 +23,10 @@ export interface BenchProgress {
   secondsLeft: number | null
 }
 
+/** What bench() takes beside its options. */
 export interface BenchEnvironment {
   signal?: AbortSignal
+  /** Called after each step. */
   onProgress?: (progress: BenchProgress) => void
 }
 

@@ -4,4 +4,5 @@ import { holdSignals } from './signals.js'
 
 // Other verbs may end by a signal at any moment.
 if (['train', 'resume', 'bench'].includes(process.argv[2] ?? '')) holdSignals()
-await import('./program.js')
+const { runProgram } = await import('./program.js')
+await runProgram()

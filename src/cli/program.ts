@@ -22,7 +22,8 @@ import { addRuns, addStatus, addStop } from './status.js'
 import { addTrain } from './train.js'
 import { addValidate } from './validate.js'
 
-const program = new Command('voxgrad')
+/** The program with all its verbs; the reference of commands is made of it. */
+export const program = new Command('voxgrad')
   .description('Trains nnU-Net segmentation networks: raw images to a validated model, without Python at run time.')
   .version(version, '-V, --version', 'Print the version.')
   .helpOption('-h, --help', 'Print this help; `voxgrad VERB --help` explains a verb.')
@@ -52,17 +53,20 @@ const verbs = [
 for (const add of verbs.flat()) add(program)
 addCompletion(program)
 
-// A reader that goes away (`| head`) is no fault. A run in progress hears of it in follow.ts and saves first.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-  if (process.listenerCount('SIGPIPE') === 0) process.exit()
-  process.emit('SIGPIPE', 'SIGPIPE')
-})
+/** Carries out the command line of this process. */
+export async function runProgram(): Promise<void> {
+  // A reader that goes away (`| head`) is no fault. A run in progress hears of it in follow.ts and saves first.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    if (process.listenerCount('SIGPIPE') === 0) process.exit()
+    process.emit('SIGPIPE', 'SIGPIPE')
+  })
 
-const json = process.argv.includes('--json')
-try {
-  await program.parseAsync()
-} catch (error) {
-  if (!(error instanceof CommanderError)) process.exitCode = reportFailure(error, json)
-  else if (error.exitCode !== 0) process.exitCode = reportUsage(error.message.replace(/^error: /, ''), json)
+  const json = process.argv.includes('--json')
+  try {
+    await program.parseAsync()
+  } catch (error) {
+    if (!(error instanceof CommanderError)) process.exitCode = reportFailure(error, json)
+    else if (error.exitCode !== 0) process.exitCode = reportUsage(error.message.replace(/^error: /, ''), json)
+  }
 }

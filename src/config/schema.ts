@@ -567,27 +567,43 @@ export const benchOptionsSchema = z.strictObject({
   output: z.string().min(1).optional().describe("Folder whose benchmark_result.json, nnU-Net's form, gets an entry"),
 })
 
-/** What a caller writes: defaults may be left out. */
-export type BenchInput = z.input<typeof benchOptionsSchema>
+// What a caller writes; defaults may be left out. Interfaces, so that editors and the API pages name them.
+
+/** What `voxgrad bench` takes. */
+export interface BenchInput extends z.input<typeof benchOptionsSchema> {}
+/** What plan() takes. */
+export interface PlanInput extends z.input<typeof planOptionsSchema> {}
+/** What preprocess() takes. */
+export interface PreprocessInput extends z.input<typeof preprocessOptionsSchema> {}
+/** What train() takes. */
+export interface TrainInput extends z.input<typeof trainOptionsSchema> {}
+/** What resume() takes. */
+export interface ResumeInput extends z.input<typeof resumeOptionsSchema> {}
+/** What validate() takes. */
+export interface ValidateInput extends z.input<typeof validateOptionsSchema> {}
+/** What openPredictor() takes. */
+export interface PredictorInput extends z.input<typeof predictorOptionsSchema> {}
+/** What predict() takes. */
+export interface PredictInput extends z.input<typeof predictOptionsSchema> {}
+/** What evaluate() takes. */
+export interface EvaluateInput extends z.input<typeof evaluateOptionsSchema> {}
+/** What ensemble() takes. */
+export interface EnsembleInput extends z.input<typeof ensembleOptionsSchema> {}
+/** What applyPostprocessing() takes. */
+export interface PostprocessInput extends z.input<typeof postprocessOptionsSchema> {}
+/** What bestConfiguration() takes. */
+export interface BestConfigurationInput extends z.input<typeof bestConfigurationOptionsSchema> {}
+
+// The same with every default filled in.
+
 export type BenchOptions = z.infer<typeof benchOptionsSchema>
-export type PlanInput = z.input<typeof planOptionsSchema>
-export type PreprocessInput = z.input<typeof preprocessOptionsSchema>
-export type TrainInput = z.input<typeof trainOptionsSchema>
-/** The same with every default filled in. */
+/** Options of train() with every default filled in, as run.json keeps them. */
 export type TrainOptions = z.infer<typeof trainOptionsSchema>
-export type ResumeInput = z.input<typeof resumeOptionsSchema>
 export type ResumeOptions = z.infer<typeof resumeOptionsSchema>
-export type ValidateInput = z.input<typeof validateOptionsSchema>
 export type ValidateOptions = z.infer<typeof validateOptionsSchema>
-export type PredictorInput = z.input<typeof predictorOptionsSchema>
 export type PredictorOptions = z.infer<typeof predictorOptionsSchema>
-export type PredictInput = z.input<typeof predictOptionsSchema>
 export type PredictOptions = z.infer<typeof predictOptionsSchema>
-export type EvaluateInput = z.input<typeof evaluateOptionsSchema>
 export type EvaluateOptions = z.infer<typeof evaluateOptionsSchema>
-export type EnsembleInput = z.input<typeof ensembleOptionsSchema>
-export type PostprocessInput = z.input<typeof postprocessOptionsSchema>
-export type BestConfigurationInput = z.input<typeof bestConfigurationOptionsSchema>
 export type Fold = z.infer<typeof foldSchema>
 export type CheckpointName = z.infer<typeof checkpointName>
 

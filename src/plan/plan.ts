@@ -22,6 +22,7 @@ import {
   resolveConfiguration,
 } from './plans.js'
 
+/** What plan() takes beside its options. */
 export interface PlanSettings {
   signal?: AbortSignal | undefined
   /**
@@ -30,11 +31,13 @@ export interface PlanSettings {
    * the data_identifier of the planner's (nnUNetPlans_3d_fullres) shares those that are there.
    */
   change?: ((plans: Plans) => Plans) | undefined
+  /** Called after each case that was checked or measured. */
   onProgress?: ((progress: CaseProgress & { stage: 'check' | 'fingerprint' }) => void) | undefined
   /** What does not stop the planning: oddities of the dataset, other plans that no longer fit. */
   onWarning?: ((text: string) => void) | undefined
 }
 
+/** What was planned, and where the files are. */
 export interface PlanResult {
   dataset: DatasetName
   plans: Plans

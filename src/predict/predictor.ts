@@ -14,6 +14,7 @@ import { type Model, openModel } from './model.js'
 /** Runs one native prediction; it may end it early, which rejects. */
 export type PredictionRunner = <Result>(trainer: NativeTrainer, job: () => Promise<Result>) => Promise<Result>
 
+/** The files of one case, in and out. */
 export interface CaseToPredict {
   /** Image files, one a channel in the order of dataset.json; one alone where it holds all (RGB). */
   images: string[]
@@ -153,6 +154,7 @@ export class Predictor {
     })
   }
 
+  /** Frees the network's memory; `await using` calls it. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose()
   }

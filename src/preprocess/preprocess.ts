@@ -18,6 +18,7 @@ import { type Configuration, type Fingerprint, type Plans, readPlans, resolveCon
 import { preprocessingPlan } from './native-plan.js'
 import { readTrainingCase, requireFiles } from './read-case.js'
 
+/** What was preprocessed, and where it is. */
 export interface PreprocessResult {
   cases: number
   /** What was written, a folder for each configuration (several may share one). */

@@ -44,7 +44,9 @@ export interface Candidate {
   summary: Summary
 }
 
+/** What was compared, and what won. */
 export interface BestConfiguration {
+  /** Models and ensembles, in the order in which they were compared. */
   candidates: Candidate[]
   best: Candidate
   /** Mean Dice of the best with its postprocessing. */

@@ -42,6 +42,7 @@ export interface EpochLine extends EpochCurve {
 /** `completed`: all steps are done. `signal`: stopped early and resumable. */
 export type StopReason = 'completed' | 'early_stopping' | 'time_budget' | 'signal' | 'non_finite' | 'error'
 
+/** The dataset is planned, preprocessed or unpacked first; cases done of all. */
 export interface PreparingEvent {
   type: 'preparing'
   stage: 'plan' | 'preprocess' | 'unpack'
@@ -50,6 +51,7 @@ export interface PreparingEvent {
   secondsLeft?: number
 }
 
+/** The first event of a run that trains: what it is, and how long. */
 export interface RunStartedEvent {
   type: 'run_started'
   dataset: string
@@ -76,6 +78,7 @@ export interface RunStartedEvent {
   hangSeconds: number
 }
 
+/** Several times a second while steps or validation batches run. */
 export interface ProgressEvent {
   type: 'progress'
   job: 'training' | 'validation'
@@ -92,6 +95,7 @@ export interface ProgressEvent {
   secondsLeft: number | null
 }
 
+/** A checkpoint is written, whole. */
 export interface CheckpointEvent {
   type: 'checkpoint'
   file: string
@@ -102,6 +106,7 @@ export interface CheckpointEvent {
   write_ms: number
 }
 
+/** The best model so far; checkpoint_best follows. */
 export interface NewBestEvent {
   type: 'new_best'
   epoch: number
@@ -111,6 +116,7 @@ export interface NewBestEvent {
   value: number
 }
 
+/** Where a resumed run goes on. */
 export interface ResumeEvent {
   type: 'resume'
   /** The checkpoint file, or null where the run starts over from step 0. */
@@ -130,6 +136,7 @@ export interface CaseProgressEvent {
   secondsLeft: number | null
 }
 
+/** One held-out case is predicted and compared. */
 export interface CaseValidatedEvent {
   type: 'case_validated'
   caseId: string
@@ -137,6 +144,7 @@ export interface CaseValidatedEvent {
   dice: (number | null)[]
 }
 
+/** All held-out cases are predicted and compared, and summary.json is written. */
 export interface ValidationFinishedEvent {
   type: 'validation_finished'
   checkpoint: 'final' | 'best' | 'latest'
@@ -146,12 +154,14 @@ export interface ValidationFinishedEvent {
   meanForegroundDice: number | null
 }
 
+/** All cases of `predict` are written. */
 export interface PredictionFinishedEvent {
   type: 'prediction_finished'
   output: string
   cases: number
 }
 
+/** Something that the user should know; the run goes on. */
 export interface WarningEvent {
   type: 'warning'
   text: string
@@ -172,11 +182,13 @@ export interface AdviceEvent {
   text: string
 }
 
+/** Something that belongs into the log. */
 export interface LogEvent {
   type: 'log'
   text: string
 }
 
+/** Training ends. */
 export interface StopEvent {
   type: 'stop'
   reason: StopReason
@@ -186,11 +198,13 @@ export interface StopEvent {
   text: string
 }
 
+/** The last event; `finished` resolves with the same result. */
 export interface RunFinishedEvent {
   type: 'run_finished'
   result: RunResult
 }
 
+/** Everything that a run says; `type` tells which. */
 export type RunEvent =
   | PreparingEvent
   | RunStartedEvent
@@ -210,6 +224,7 @@ export type RunEvent =
   | StopEvent
   | RunFinishedEvent
 
+/** How a run ended. */
 export interface RunResult {
   status: 'finished' | 'stopped'
   reason: StopReason

@@ -35,6 +35,7 @@ import { checkpointNames, RunFolder } from './run-folder.js'
 import { type RunSetup, readSetup, writeModelFiles } from './setup.js'
 import { watch } from './watch.js'
 
+/** What a job takes beside its options. */
 export interface JobOptions {
   /** Its abort ends the job as stop() does. */
   signal?: AbortSignal | undefined
@@ -42,6 +43,7 @@ export interface JobOptions {
   onAlive?: JobContext['alive'] | undefined
 }
 
+/** What train() and resume() take besides. */
 export interface TrainJobOptions extends JobOptions {
   /** Decisions of the run that are made by functions of the caller. */
   policies?: Policies | undefined

@@ -13,6 +13,7 @@ import { readPlans } from '../plan/plans.js'
 import { caseMetrics } from './metrics.js'
 import { type CaseResult, type Summary, summarize, summaryText } from './summary.js'
 
+/** Metrics of a folder of segmentations, and where they were written. */
 export interface Evaluation {
   /** summary.json */
   file: string
