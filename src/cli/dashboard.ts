@@ -1,7 +1,9 @@
 // voxgrad dashboard: a live page of all runs in the browser, until Ctrl-C.
 import path from 'node:path'
 import type { Command } from 'commander'
+import type { FolderOptions } from '../config/folders.js'
 import { defaultDashboardPort } from '../config/schema.js'
+import type { DataRoots } from '../dashboard/cases.js'
 import { VoxgradError } from '../errors.js'
 import { addCommonFlags, type CommonFlags, makeContext, wholeNumber } from './context.js'
 
@@ -22,11 +24,15 @@ export function addDashboard(program: Command): void {
     .addHelpText('after', '\nExamples:\n  voxgrad dashboard\n  voxgrad dashboard experiments --port 8080')
   addCommonFlags(command, ['raw', 'preprocessed', 'results']).action(
     async (folder: string | undefined, flags: DashboardFlags) => {
-      const { view, json, folders } = makeContext(flags)
+      const { view, json, folders, folderOptions } = makeContext(flags)
       const root = folder === undefined ? folders.results : path.resolve(folder)
       // Only this verb needs a web server.
       const { startDashboard } = await import('../dashboard/server.js')
-      const dashboard = await startDashboard({ folder: root, port: portOf(flags.port) })
+      const dashboard = await startDashboard({
+        folder: root,
+        port: portOf(flags.port),
+        roots: dataRoots(folderOptions),
+      })
       json?.write({ type: 'dashboard', url: dashboard.url })
       view.message(`The runs below ${root}: ${dashboard.url}`)
       view.message('Ctrl-C ends it.')
@@ -34,6 +40,14 @@ export function addDashboard(program: Command): void {
       await dashboard.close()
     },
   )
+}
+
+/** As far as flags and environment name them: a dashboard needs neither. */
+function dataRoots({ raw, preprocessed }: FolderOptions): DataRoots {
+  return {
+    raw: raw ?? process.env.nnUNet_raw,
+    preprocessed: preprocessed ?? process.env.nnUNet_preprocessed,
+  }
 }
 
 /** @throws VoxgradError ERR_CONFIG */

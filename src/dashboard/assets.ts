@@ -34,10 +34,9 @@ export async function loadAssets(): Promise<Assets> {
   if (!existsSync(path.join(page, 'index.html'))) {
     throw new VoxgradError('ERR_INTERNAL', `${page}: expected the dashboard's page, which \`npm run setup\` builds`)
   }
-  const libraries: Record<string, string> = {
-    uplot: path.join(path.dirname(require.resolve('uplot')), 'uPlot.esm.js'),
-    '@niivue/niivue': fileURLToPath(import.meta.resolve('@niivue/niivue/min')),
-  }
+  const uplot = path.dirname(require.resolve('uplot'))
+  // The one form of NiiVue that needs no other package and no eval; it is no module, and its exports do not name it.
+  const niivue = fileURLToPath(new URL('../../dist/niivue.umd.js', import.meta.resolve('@niivue/niivue')))
   const files = new Map<string, { file: string; type: string }>()
   const add = (address: string, file: string) => {
     const type = types[path.extname(file)]
@@ -45,12 +44,11 @@ export async function loadAssets(): Promise<Assets> {
   }
   for (const name of readdirSync(page)) add(`/assets/dashboard/page/${name}`, path.join(page, name))
   for (const name of shared) add(`/assets/${name}`, path.join(compiled, name))
-  const addressOf = (name: string) => `/assets/libraries/${name.replace(/^.*\//, '')}.js`
-  for (const [name, file] of Object.entries(libraries)) add(addressOf(name), file)
-  add('/assets/libraries/uplot.css', path.join(path.dirname(require.resolve('uplot')), 'uPlot.min.css'))
+  add('/assets/libraries/uplot.js', path.join(uplot, 'uPlot.esm.js'))
+  add('/assets/libraries/uplot.css', path.join(uplot, 'uPlot.min.css'))
+  add('/assets/libraries/niivue.js', niivue)
 
-  const imports = Object.fromEntries(Object.keys(libraries).map((name) => [name, addressOf(name)]))
-  const map = JSON.stringify({ imports })
+  const map = JSON.stringify({ imports: { uplot: '/assets/libraries/uplot.js' } })
   const html = await readFile(path.join(page, 'index.html'), 'utf8')
   return {
     html: html.replace('<!-- import map -->', `<script type="importmap">${map}</script>`),

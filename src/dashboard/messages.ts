@@ -65,6 +65,7 @@ export interface Note {
   step: number | null
   /** Of new_best: the value of the run's own metric. */
   value: number | null
+  /** In words; of new_best the name of the metric. */
   text: string
 }
 

@@ -123,7 +123,7 @@ function noteOf(line: Exclude<MetricsLine, { type: 'epoch' }>): Note | null {
       return { ...place, text: `${file}: ${times}` }
     }
     case 'new_best':
-      return { ...place, value: number(line.value), text: `${text(line.metric)} ${number(line.value)?.toFixed(4)}` }
+      return { ...place, value: number(line.value), text: text(line.metric) }
     case 'resume':
     case 'warning':
     case 'annealing':

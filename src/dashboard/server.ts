@@ -9,6 +9,7 @@ import { Hono } from 'hono'
 import { type SSEStreamingApi, streamSSE } from 'hono/streaming'
 import { VoxgradError } from '../errors.js'
 import { type Assets, loadAssets } from './assets.js'
+import { Cases, type DataRoots, type VolumeKind } from './cases.js'
 import { cookieName, judge } from './guard.js'
 import type { RunState } from './messages.js'
 import { type Change, RunsWatch } from './runs.js'
@@ -18,6 +19,8 @@ export interface DashboardOptions {
   folder: string
   /** 0 takes a free one. */
   port: number
+  /** Where images and truth of validation cases lie; those that a run's options name come after them. */
+  roots?: DataRoots
 }
 
 export interface Dashboard {
@@ -34,11 +37,11 @@ const tokenBytes = 16
  * Serves the runs below a folder on the loopback interface.
  * @throws VoxgradError ERR_CONFIG if the port is in use, ERR_INTERNAL if the page was not built
  */
-export async function startDashboard({ folder, port }: DashboardOptions): Promise<Dashboard> {
+export async function startDashboard({ folder, port, roots = {} }: DashboardOptions): Promise<Dashboard> {
   const assets = await loadAssets()
   const runs = new RunsWatch(folder)
   const token = randomBytes(tokenBytes).toString('base64url')
-  const answer = getRequestListener(makeApp(runs, assets).fetch)
+  const answer = getRequestListener(makeApp(runs, assets, roots).fetch)
   const headers = securityHeaders(assets)
   const secret = { port, token }
   const server = createServer((request, response) => {
@@ -74,7 +77,8 @@ export async function startDashboard({ folder, port }: DashboardOptions): Promis
  * A page that goes on to the dashboard by itself. A redirection would not do: where the address was opened from another page,
  * browsers keep a SameSite=Strict cookie back until a page of the same site asks.
  */
-const entrance = '<!doctype html><meta http-equiv="refresh" content="0;url=/"><title>voxgrad</title>'
+const entrance =
+  '<!doctype html><meta http-equiv="refresh" content="0;url=/"><link rel="icon" href="data:,"><title>voxgrad</title>'
 
 const refusal =
   'Refused. Open the address with its token as `voxgrad dashboard` prints it; through a tunnel, with the same port at both ends.\n'
@@ -117,7 +121,7 @@ function securityHeaders({ importMapHash }: Assets): Record<string, string> {
   }
 }
 
-function makeApp(runs: RunsWatch, assets: Assets): Hono {
+function makeApp(runs: RunsWatch, assets: Assets, roots: DataRoots): Hono {
   const app = new Hono()
   // Positions in the stream of events hold for one server alone.
   const session = randomBytes(6).toString('base64url')
@@ -146,9 +150,34 @@ function makeApp(runs: RunsWatch, assets: Assets): Hono {
       run.lines.since(id, -1) ?? { run: id, sequence: 0, rowsFrom: 0, rows: [], notesFrom: 0, notes: [] },
     )
   })
+  const casesOf = (id: string, checkpoint: string): Cases | undefined => {
+    const run = runs.get(id)
+    const found = run?.state.validations.find((one) => one === checkpoint)
+    return run && found && new Cases(runs.root, run, found, roots)
+  }
+  app.get('/api/runs/:run/cases/:weights', async (context) => {
+    const cases = casesOf(context.req.param('run'), context.req.param('weights'))
+    return cases ? context.json(await cases.list()) : context.notFound()
+  })
+  app.get('/api/runs/:run/cases/:weights/:case/:kind', async (context) => {
+    const { run, weights, case: id, kind } = context.req.param()
+    const wanted = kindOf(kind)
+    const volume = wanted && (await casesOf(run, weights)?.volume(id, wanted))
+    if (!volume) return context.notFound()
+    const headers = { 'Content-Type': 'application/octet-stream', 'X-Volume-Name': volume.name }
+    return context.body(volume.bytes as Uint8Array<ArrayBuffer>, 200, headers)
+  })
   app.notFound((context) => context.text('There is nothing here.\n', 404))
-  app.onError((error, context) => context.text(`${error.message}\n`, 500))
+  // What is wrong with a run's files is told to its user, who sees it on the page.
+  app.onError((error, context) => context.text(`${error.message}\n`, 422))
   return app
+}
+
+/** truth, prediction, or image-0, image-1, ... */
+function kindOf(text: string): VolumeKind | undefined {
+  if (text === 'truth' || text === 'prediction') return text
+  const channel = /^image-(\d{1,3})$/.exec(text)?.[1]
+  return channel === undefined ? undefined : { channel: Number(channel) }
 }
 
 /** A comment that often finds out that the other side is gone. */

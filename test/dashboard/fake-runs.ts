@@ -2,6 +2,8 @@
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { parseOptions, trainOptionsSchema } from '../../src/config/schema.js'
+import { writeNifti } from '../../src/dataset/nifti.js'
+import { headerFromAffine } from '../../src/dataset/nifti-geometry.js'
 import { modelFolderOf } from '../../src/predict/model.js'
 
 export interface FakeRun {
@@ -107,4 +109,41 @@ export async function writeFakeRun(root: string, run: FakeRun): Promise<string> 
 /** As a running training does. */
 export async function appendEpochs(folder: string, run: FakeRun, from: number, to: number): Promise<void> {
   await appendFile(path.join(folder, 'metrics.jsonl'), fakeLines(run, from, to))
+}
+
+/** A ball of a label in a volume of 12 x 12 x 12 voxels, with its middle at (x, 6, 6). */
+function ball(x: number, label: number): Uint8Array {
+  return Uint8Array.from({ length: 12 ** 3 }, (_, index) => {
+    const place = [index % 12, Math.floor(index / 12) % 12, Math.floor(index / 144)] as const
+    return (place[0] - x) ** 2 + (place[1] - 6) ** 2 + (place[2] - 6) ** 2 <= 9 ? label : 0
+  })
+}
+
+/** A finished validation of a made-up run: images in `raw`, truth in `preprocessed`, predictions and summary.json in the run. */
+export async function writeFakeValidation(
+  run: string,
+  { raw, preprocessed }: { raw: string; preprocessed: string },
+  dicePerCase: Record<string, number>,
+): Promise<void> {
+  const folders = {
+    image: path.join(raw, 'Dataset004_Hippocampus', 'imagesTr'),
+    truth: path.join(preprocessed, 'Dataset004_Hippocampus', 'gt_segmentations'),
+    prediction: path.join(run, 'validation'),
+  }
+  const identity = [0, 1, 2, 3].map((row) => [0, 1, 2, 3].map((column) => Number(row === column)))
+  const header = headerFromAffine(identity, [12, 12, 12])
+  const cases = []
+  for (const [name, dice] of Object.entries(dicePerCase)) {
+    const truth = ball(6, 1)
+    const image = Int16Array.from(truth, (label, index) => 100 * label + (index % 7))
+    await writeNifti(path.join(folders.image, `${name}_0000.nii.gz`), header, image)
+    await writeNifti(path.join(folders.truth, `${name}.nii.gz`), header, truth)
+    await writeNifti(path.join(folders.prediction, `${name}.nii.gz`), header, ball(5, 1))
+    const metrics = Object.fromEntries(
+      fakeLabels.map((_, index) => [index + 1, { Dice: index === 2 ? Number.NaN : dice }]),
+    )
+    cases.push({ metrics, prediction_file: path.join(folders.prediction, `${name}.nii.gz`), reference_file: '' })
+  }
+  const summary = JSON.stringify({ metric_per_case: cases }, (_, value) => (Number.isNaN(value) ? '@' : value))
+  await writeFile(path.join(folders.prediction, 'summary.json'), summary.replaceAll('"@"', 'NaN'))
 }

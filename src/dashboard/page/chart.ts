@@ -156,12 +156,12 @@ export class Chart {
       width,
       height: chartHeight,
       legend: { show: false },
-      padding: [8, 20, 0, 0],
+      padding: [8, 30, 0, 0],
       scales: { x: { time: false, auto: false }, y: { auto: true } },
       axes: [
         {
           ...axis,
-          size: 34,
+          size: 28,
           gap: 6,
           space: 64,
           values: (_, ticks) => ticks.map((tick) => this.#viewport.formatX(tick)),

@@ -91,6 +91,7 @@ export class Charts {
   readonly #charts: { chart: Chart; definition: Definition }[]
   readonly #classes: Chart
   readonly #classChoice = element('select', {
+    class: 'pick pick-class',
     attributes: { 'aria-label': 'Class' },
     on: { change: () => this.#redraw() },
   })

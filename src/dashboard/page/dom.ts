@@ -26,8 +26,8 @@ export function element<Tag extends keyof HTMLElementTagNameMap>(
 ): HTMLElementTagNameMap[Tag] {
   const made = document.createElement(tag)
   if (className !== undefined) made.className = className
-  Object.assign(made, rest)
   for (const [name, value] of Object.entries(attributes ?? {})) made.setAttribute(name, value)
+  Object.assign(made, rest)
   for (const [name, value] of Object.entries(style ?? {})) made.style.setProperty(name, value)
   for (const [name, listener] of Object.entries(on ?? {})) made.addEventListener(name, listener as EventListener)
   made.append(

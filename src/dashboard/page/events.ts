@@ -1,7 +1,8 @@
 // What happened in the selected runs: checkpoints, new bests, warnings, advice; the newest first.
+import { formatFixed } from '../../report/format.js'
 import type { Note } from '../messages.js'
 import { element, find } from './dom.js'
-import { shortNames } from './names.js'
+import { metricText, shortNames } from './names.js'
 import type { Shown } from './store.js'
 
 const kinds: { title: string; kinds: Note['kind'][] }[] = [
@@ -73,16 +74,17 @@ export class Events {
     this.#root.hidden = shown.length === 0
     const wanted = new Set(kinds.filter(({ title }) => !this.#hidden.has(title)).flatMap((one) => one.kinds))
     const names = shortNames(shown.map(({ state }) => state))
-    const found = shown.flatMap(({ data, color }, index) =>
-      data.notes
-        .map((note, place) => ({ note, place, color, name: names[index] ?? '' }))
-        .filter(({ note }) => wanted.has(note.kind)),
+    const rows = shown.flatMap(({ data, color }, index) =>
+      inARow(
+        data.notes
+          .map((note, place) => ({ note, place, color, name: names[index] ?? '' }))
+          .filter(({ note }) => wanted.has(note.kind)),
+      ),
     )
     const state = `${shown.map(({ state, data }) => `${state.id} ${data.sequence}`)} ${[...wanted]} ${this.#limit}`
     if (state === this.#drawn) return
     this.#drawn = state
-    found.sort((a, b) => (b.note.step ?? placeOf(b)) - (a.note.step ?? placeOf(a)) || b.place - a.place)
-    const rows = inARow(found)
+    rows.sort((a, b) => (b.note.step ?? placeOf(b)) - (a.note.step ?? placeOf(a)) || b.place - a.place)
     this.#more.hidden = rows.length <= this.#limit
     const items = rows
       .slice(0, this.#limit)
@@ -95,9 +97,10 @@ export class Events {
           element(
             'span',
             { class: 'what' },
-            shown.length > 1 && element('span', { class: 'swatch', style: { '--key': `var(--line-${color})` } }),
+            shown.length > 1 &&
+              element('span', { class: 'swatch swatch-before', style: { '--key': `var(--line-${color})` } }),
             shown.length > 1 && element('span', { class: 'whose' }, name),
-            note.text,
+            textOf(note),
           ),
         ),
       )
@@ -119,17 +122,20 @@ interface Entry {
   name: string
 }
 
-/** Where the same happens often, one line stands for all in a row: the last of them, and since when. */
+/** Where the same happens often in a run, one line stands for all in a row: the last of them, and since when. */
 function inARow(entries: readonly Entry[]): (Entry & { since: Note })[] {
   const rows: (Entry & { since: Note })[] = []
   for (const entry of entries) {
     const above = rows.at(-1)
-    const isSame = above?.note.kind === entry.note.kind && above.color === entry.color
-    if (above && isSame && repeated.has(entry.note.kind)) above.since = entry.note
+    const isSame = above?.note.kind === entry.note.kind && repeated.has(entry.note.kind)
+    if (above && isSame) rows[rows.length - 1] = { ...entry, since: above.since }
     else rows.push({ ...entry, since: entry.note })
   }
   return rows
 }
+
+const textOf = (note: Note): string =>
+  note.kind === 'new_best' ? `${metricText(note.text)} ${formatFixed(note.value, 4)}` : note.text
 
 const repeated = new Set<Note['kind']>(['new_best', 'checkpoint'])
 

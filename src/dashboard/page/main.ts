@@ -1,4 +1,5 @@
 // The page: puts its parts together and draws them when something has changed.
+import { Cases } from './cases.js'
 import { type Axis, axes, Charts } from './charts.js'
 import { element, find, setText } from './dom.js'
 import { Events } from './events.js'
@@ -27,6 +28,7 @@ const list = new RunsList(store, changed)
 const summary = new Summary()
 const charts = new Charts(find('charts'))
 const events = new Events()
+const cases = new Cases()
 
 function changed(): void {
   if (isDrawing) return
@@ -50,6 +52,7 @@ function draw(): void {
   find('charts').hidden = shown.length === 0
   charts.show(shown, axis)
   events.draw(shown)
+  cases.draw(shown)
   const hash = new URLSearchParams()
   if (shown.length > 0) hash.set('runs', shown.map(({ state }) => state.id).join(','))
   if (axis !== 'epoch') hash.set('axis', axis)

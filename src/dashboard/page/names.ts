@@ -2,41 +2,39 @@
 import { formatDuration } from '../../report/format.js'
 import type { RunState } from '../messages.js'
 
+/** Where `voxgrad train` puts a run unless it is told a place. */
+const isUsualPlace = ({ name, plans, configuration, fold }: RunState): boolean =>
+  name.endsWith(`voxgrad__${plans}__${configuration}/fold_${fold}`)
+
+const withoutNumber = (dataset: string): string => dataset.replace(/^Dataset\d{3}_/, '')
+
 /** What a run is, in two lines. */
 export function titleOf(state: RunState): { title: string; detail: string } {
   const { name, dataset, configuration, plans, fold } = state
   if (dataset === '') return { title: name, detail: '' }
-  const isUsual = name.endsWith(`voxgrad__${plans}__${configuration}/fold_${fold}`)
-  const what = `${configuration}, fold ${fold}`
-  if (isUsual) return { title: `${dataset}`, detail: `${what}, ${plans}` }
-  return { title: name === '.' ? dataset : name, detail: `${dataset}, ${what}, ${plans}` }
+  if (isUsualPlace(state) || name === '.')
+    return { title: `${withoutNumber(dataset)} ${configuration}, fold ${fold}`, detail: `${dataset}, ${plans}` }
+  return { title: name, detail: `${dataset}, ${configuration}, fold ${fold}, ${plans}` }
 }
 
-/** Names as short as tells the runs apart: their places without what all have in common at both ends. */
+/** Names as short as tells the runs apart. */
 export function shortNames(states: readonly RunState[]): string[] {
   if (states.length === 1) return states.map((state) => titleOf(state).title)
-  const parts = states.map(({ name }) => name.replaceAll('__', '/').split('/'))
-  const shortest = Math.min(...parts.map((one) => one.length))
-  const common = (at: (one: string[], index: number) => string | undefined, most: number) => {
-    let count = 0
-    while (count < most && parts.every((one) => at(one, count) === at(parts[0] as string[], count))) count++
-    return count
-  }
-  const front = common((one, index) => one[index], shortest - 1)
-  const back = common((one, index) => one.at(-1 - index), shortest - 1 - front)
-  return parts.map((one) => one.slice(front, one.length - back).join(' '))
+  const parts = states.map((state) => {
+    const { dataset, configuration, plans, fold } = state
+    return isUsualPlace(state) ? [withoutNumber(dataset), configuration, plans, `fold ${fold}`] : null
+  })
+  const usual = parts.filter((one) => one !== null)
+  const names = parts.map((one, index) => {
+    if (one === null) return states[index]?.name ?? ''
+    const telling = one.filter((part, place) => usual.some((other) => other[place] !== part))
+    return telling.length > 0 ? telling.join(' ') : one.join(' ')
+  })
+  const isClear = new Set(names).size === names.length
+  return isClear ? names : states.map(({ name }) => name)
 }
 
-const words: Record<RunState['status'], string> = {
-  running: 'running',
-  finished: 'finished',
-  stopped: 'stopped',
-  failed: 'failed',
-  killed: 'killed',
-  unreadable: 'unreadable',
-}
-
-export const statusWord = (state: RunState): string => words[state.status]
+export const statusWord = (state: RunState): string => state.status
 
 /** "epoch 12 of 50", with what is done of the present one where that is known. */
 export function progressText(state: RunState): string {
@@ -50,3 +48,13 @@ export function progressText(state: RunState): string {
 
 export const leftText = (state: RunState): string =>
   state.secondsLeft === null ? '' : `${formatDuration(state.secondsLeft)} left`
+
+/** A metric of bestModel in words. */
+export function metricText(metric: string): string {
+  const words: Record<string, string> = {
+    ema_fg_dice: 'moving average',
+    mean_fg_dice: 'Dice of the epoch',
+    val_loss: 'validation loss',
+  }
+  return words[metric] ?? metric.replace(/^label:/, '')
+}

@@ -1,7 +1,7 @@
 // The numbers of the selected runs: large ones for a single run, a table for several.
 import { formatDuration, formatFixed, formatRate } from '../../report/format.js'
 import { element, find } from './dom.js'
-import { progressText, shortNames, statusWord, titleOf } from './names.js'
+import { metricText, progressText, shortNames, statusWord, titleOf } from './names.js'
 import type { RunData, Shown } from './store.js'
 
 const last = (values: readonly (number | null)[]): number | null => values.at(-1) ?? null
@@ -77,7 +77,7 @@ function facts({ state, data }: Shown): HTMLElement[] {
       fact(
         'Best',
         formatFixed(best?.value, 4),
-        best ? `epoch ${best.epoch + 1}, ${best.metric.replaceAll('_', ' ')}` : 'none yet',
+        best ? `epoch ${best.epoch + 1}, ${metricText(best.metric)}` : 'none yet',
       ),
       fact('Learning rate', lr === null ? '-' : formatRate(lr)),
       fact('Epoch takes', formatDuration(last(data.column('seconds')))),
@@ -122,7 +122,7 @@ function table(shown: Shown[]): HTMLElement[] {
       element(
         'th',
         { attributes: { scope: 'row' }, title: run.state.name },
-        element('span', { class: 'swatch', style: { '--key': `var(--line-${run.color})` } }),
+        element('span', { class: 'swatch swatch-before', style: { '--key': `var(--line-${run.color})` } }),
         names[index] ?? '',
       ),
       ...tableColumns.map(({ value, isNumber }) => element('td', { class: isNumber ? 'number' : '' }, value(run))),
