@@ -5,7 +5,7 @@ import { VoxgradError } from '../errors.js'
 import { JsonLines } from '../report/json.js'
 import { LinesView } from '../report/lines.js'
 import { TerminalView } from '../report/terminal.js'
-import { type View, wantsLiveView } from '../report/view.js'
+import { type View, wantsColor, wantsLiveView } from '../report/view.js'
 import { Interrupted } from './signals.js'
 
 export interface CommonFlags {
@@ -56,8 +56,10 @@ let shownView: View | undefined
 
 export function makeContext(flags: CommonFlags): Context {
   const json = flags.json ? new JsonLines(process.stdout) : undefined
-  const live = !json && wantsLiveView(process.stdout, process.env)
-  const view = live ? new TerminalView(process.stdout) : new LinesView(json ? process.stderr : process.stdout)
+  const output = json ? process.stderr : process.stdout
+  const isColored = wantsColor(output, process.env)
+  const live = !json && wantsLiveView(output, process.env)
+  const view = live ? new TerminalView(output, isColored) : new LinesView(output, isColored)
   shownView = view
   process.once('exit', () => view.close())
   const folderOptions: FolderOptions = {}

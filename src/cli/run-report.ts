@@ -1,6 +1,6 @@
 // Turns the events of a run into lines, table rows and bars, or into JSON lines.
 import path from 'node:path'
-import { formatFixed } from '../report/format.js'
+import { formatBytes, formatFixed } from '../report/format.js'
 import { Pace } from '../report/pace.js'
 import type {
   EpochLine,
@@ -22,6 +22,7 @@ export class RunReport {
   #secondsLeft: number | null = null
   /** An epoch waits for the events after it, one of which may say that it is the best so far. */
   #waiting: EpochLine | undefined
+  #lastEpoch: EpochLine | undefined
   #bestEpoch = -1
   #validationStarted = 0
   /** Of the last epoch, to foretell the end of the next. */
@@ -57,6 +58,7 @@ export class RunReport {
         break
       case 'epoch':
         this.#waiting = event
+        this.#lastEpoch = event
         break
       case 'validation_progress':
       case 'prediction_progress':
@@ -129,9 +131,21 @@ export class RunReport {
       total: event.total,
       unit: isTraining ? 'step' : 'batch',
       ...(isTraining && event.loss !== null ? { detail: `loss ${formatFixed(event.loss, 3)}` } : {}),
+      facts: this.#factsOf(event),
       secondsLeft: rest === null ? null : rest + (isTraining ? this.#validationSeconds : 0),
       totalSecondsLeft: event.secondsLeft,
+      budgetSecondsLeft: event.budgetSecondsLeft,
     })
+  }
+
+  /** The losses of the last epoch, and the memory of the device, or else of the process. */
+  #factsOf({ memory }: ProgressEvent): string[] {
+    const { device_bytes: device, resident_bytes: host } = memory
+    const last = this.#lastEpoch
+    return [
+      ...(last ? [`last train ${formatFixed(last.train_loss, 3)}, val ${formatFixed(last.val_loss, 3)}`] : []),
+      device === null ? `memory ${formatBytes(host)}` : `GPU ${formatBytes(device)}, host ${formatBytes(host)}`,
+    ]
   }
 
   #flushEpoch(): void {

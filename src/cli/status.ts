@@ -40,10 +40,14 @@ export function addRuns(program: Command): void {
     const { view, json, folders } = makeContext(flags)
     const root = folder === undefined ? folders.results : path.resolve(folder)
     if (!existsSync(root)) throw new VoxgradError('ERR_RUN', `${root}: expected a folder with runs, found nothing`)
-    const overviews = await Promise.all((await findRuns(root)).map(readOverview))
+    const found = await Promise.allSettled((await findRuns(root)).map(readOverview))
+    const overviews = found.flatMap((run) => (run.status === 'fulfilled' ? [run.value] : []))
+    // One damaged folder must not hide the others.
+    for (const run of found) if (run.status === 'rejected') view.warning((run.reason as Error).message)
     for (const overview of overviews) json?.write({ type: 'run', ...overview })
-    if (overviews.length === 0) view.message(`No run below ${root}.`)
-    else for (const line of tableOf(overviews, root)) view.message(line)
+    if (found.length === 0) view.message(`No run below ${root}.`)
+    if (overviews.length > 0)
+      for (const line of tableOf(overviews, root, process.stdout.columns || 80)) view.message(line)
   })
 }
 
@@ -113,14 +117,35 @@ function describe(run: RunOverview): [string, string][] {
   return lines.filter((line): line is [string, string] => line[1] !== null)
 }
 
-function tableOf(runs: readonly RunOverview[], root: string): string[] {
-  const rows = runs.map((run) => [
+/**
+ * A line a run, of at most `columns` characters as far as the names of folders allow: where their paths do not fit beside
+ * the numbers, runs stand below the folder that they share.
+ */
+export function tableOf(runs: readonly RunOverview[], root: string, columns: number): string[] {
+  const paths = runs.map((run) => path.relative(root, run.folder) || '.')
+  const flat = alignedRows(runs, paths)
+  if (flat.every((line) => line.length <= columns)) return flat
+  const rows = alignedRows(
+    runs,
+    paths.map((name) => path.basename(name)),
+  )
+  let folder = ''
+  return rows.flatMap((line, index) => {
+    const before = folder
+    folder = path.dirname(paths[index - 1] ?? '')
+    const isNew = index === 1 || (index > 1 && folder !== before)
+    return isNew ? ['', folder === '.' ? root : folder, line] : [line]
+  })
+}
+
+function alignedRows(runs: readonly RunOverview[], names: readonly string[]): string[] {
+  const rows = runs.map((run, index) => [
     run.status,
     `${run.epoch}/${run.epochs}`,
     formatFixed(run.ema_fg_dice, 4),
     formatFixed(run.best?.value ?? null, 4),
     formatDuration(run.secondsLeft),
-    path.relative(root, run.folder) || '.',
+    names[index] as string,
   ])
   const table = [['status', 'epoch', 'EMA Dice', 'best', 'left', 'run'], ...rows]
   const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...table.map((row) => (row[column] as string).length)))

@@ -1,12 +1,13 @@
-// Plain lines for pipes, log files and NO_COLOR: one an epoch, and one in half a minute of long work.
+// Plain lines for pipes and log files: one an epoch, and one in half a minute of long work.
 import { formatDuration, formatFixed, formatPace, formatRate } from './format.js'
 import { Pace } from './pace.js'
-import type { EpochRow, Output, Progress, TableShape, View } from './view.js'
+import { type EpochRow, type Output, type Progress, type Styles, stylesOf, type TableShape, type View } from './view.js'
 
 const quietSeconds = 30
 
 export class LinesView implements View {
   readonly #output: Output
+  readonly #styles: Styles
   readonly #now: () => number
   readonly #pace = new Pace()
   #shape: TableShape = { epochs: 0, labels: [] }
@@ -14,8 +15,9 @@ export class LinesView implements View {
   #spokeAt: number
 
   /** @param now seconds of any steady clock */
-  constructor(output: Output, now: () => number = () => performance.now() / 1000) {
+  constructor(output: Output, isColored = false, now: () => number = () => performance.now() / 1000) {
     this.#output = output
+    this.#styles = stylesOf(isColored)
     this.#now = now
     this.#spokeAt = now()
   }
@@ -25,7 +27,7 @@ export class LinesView implements View {
   }
 
   warning(text: string): void {
-    this.#write(`warning: ${text}`)
+    this.#write(this.#styles.yellow(`warning: ${text}`))
   }
 
   table(shape: TableShape): void {
@@ -40,7 +42,7 @@ export class LinesView implements View {
       `epoch ${row.epoch + 1}/${this.#shape.epochs}: train loss ${formatFixed(row.trainLoss, 4)}, ` +
         `val loss ${formatFixed(row.valLoss, 4)}, pseudo-Dice ${dice.join(', ')}, ` +
         `EMA ${formatFixed(row.ema, 4)}, lr ${formatRate(row.learningRate)}, ` +
-        `${formatFixed(row.seconds, 1)} s, ${formatDuration(row.secondsLeft)} left${row.isBest ? ', new best' : ''}`,
+        `${formatFixed(row.seconds, 1)} s, ${formatDuration(row.secondsLeft)} left${row.isBest ? `, ${this.#styles.green('new best')}` : ''}`,
     )
   }
 

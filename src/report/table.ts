@@ -1,6 +1,12 @@
-// The table of epochs as text: fits 80 columns, the Dice of each label beside the losses or on a line below.
+// The table of epochs as text: fits 80 columns, the Dice of each label beside the losses or on a line below; a narrower window
+// shows fewer columns.
 import { formatDuration, formatFixed, formatRate } from './format.js'
 import type { EpochRow, TableShape } from './view.js'
+
+type Column = 'epoch' | 'train' | 'val' | 'Dice' | 'EMA' | 'rate' | 'time' | 'left'
+
+/** What a narrow table does without, the first first. */
+const dispensable: readonly Column[] = ['rate', 'time', 'Dice', 'left', 'val']
 
 /** Lays out rows of epochs for a given width. Pure: text in, text out. */
 export class EpochTable {
@@ -9,36 +15,41 @@ export class EpochTable {
   readonly #width: number
   /** Whether each label has a column of its own. */
   readonly #wide: boolean
+  readonly #dropped = new Set<Column>()
 
   constructor(shape: TableShape, width: number) {
     this.#shape = shape
-    this.#width = Math.max(80, width)
+    this.#width = width
     this.#epochWidth = Math.max(5, 2 * String(shape.epochs).length + 1)
-    this.#wide = this.#line('', '', '', this.#labelNames(), '', '', '', '').length <= this.#width
+    this.#wide = this.#title(this.#labelNames()).length <= width
+    if (this.#wide) return
+    for (const column of dispensable) {
+      if (this.#title(['Dice']).length <= width) break
+      this.#dropped.add(column)
+    }
   }
 
   /** Title line; above it the names of labels whose columns are numbered. */
   header(): string[] {
-    const columns = this.#wide ? this.#labelNames() : ['Dice']
-    const title = this.#line('epoch', 'train', 'val', columns, 'EMA', 'rate', 'time', 'left')
     const names = this.#shape.labels.map((name, index) => `Dice ${index + 1} ${name}`).join(', ')
-    return [...wrap(`Losses and pseudo-Dice: ${names}; EMA: moving average, * best so far`, this.#width), title]
+    const note = `Losses and pseudo-Dice: ${names}; EMA: moving average, * best so far`
+    return [...wrap(note, this.#width), this.#title(this.#wide ? this.#labelNames() : ['Dice'])]
   }
 
   row(row: EpochRow): string[] {
     const dice = row.dicePerLabel.map((value) => formatFixed(value, 3))
     const known = row.dicePerLabel.filter((value) => value !== null)
     const mean = known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length
-    const line = this.#line(
-      `${row.epoch + 1}/${this.#shape.epochs}`,
-      formatFixed(row.trainLoss, 4),
-      formatFixed(row.valLoss, 4),
-      this.#wide ? dice : [formatFixed(mean, 3)],
-      `${formatFixed(row.ema, 4)}${row.isBest ? '*' : ' '}`,
-      formatRate(row.learningRate),
-      formatDuration(row.seconds),
-      formatDuration(row.secondsLeft),
-    )
+    const line = this.#line({
+      epoch: `${row.epoch + 1}/${this.#shape.epochs}`,
+      train: formatFixed(row.trainLoss, 4),
+      val: formatFixed(row.valLoss, 4),
+      Dice: this.#wide ? dice : [formatFixed(mean, 3)],
+      EMA: `${formatFixed(row.ema, 4)}${row.isBest ? '*' : ' '}`,
+      rate: formatRate(row.learningRate),
+      time: formatDuration(row.seconds),
+      left: formatDuration(row.secondsLeft),
+    })
     if (this.#wide) return [line]
     const indent = ' '.repeat(this.#epochWidth + 2)
     return [line, ...wrap(`Dice ${dice.join(' ')}`, this.#width - indent.length).map((text) => indent + text)]
@@ -48,27 +59,24 @@ export class EpochTable {
     return this.#shape.labels.map((_, index) => `Dice ${index + 1}`)
   }
 
-  #line(
-    epoch: string,
-    train: string,
-    val: string,
-    dice: string[],
-    ema: string,
-    rate: string,
-    time: string,
-    left: string,
-  ): string {
-    const cells: [string, number][] = [
-      [epoch, this.#epochWidth],
-      [train, 7],
-      [val, 7],
-      ...dice.map((text): [string, number] => [text, 6]),
-      [ema.endsWith('*') || ema.endsWith(' ') ? ema : `${ema} `, 8],
-      [rate, 7],
-      [time, 6],
-      [left, 6],
+  #title(dice: string[]): string {
+    const names = { epoch: 'epoch', train: 'train', val: 'val', EMA: 'EMA ', rate: 'rate', time: 'time', left: 'left' }
+    return this.#line({ ...names, Dice: dice })
+  }
+
+  #line(cells: Record<Exclude<Column, 'Dice'>, string> & { Dice: string[] }): string {
+    const columns: [Column, string, number][] = [
+      ['epoch', cells.epoch, this.#epochWidth],
+      ['train', cells.train, 7],
+      ['val', cells.val, 7],
+      ...cells.Dice.map((text): [Column, string, number] => ['Dice', text, 6]),
+      ['EMA', cells.EMA, 8],
+      ['rate', cells.rate, 7],
+      ['time', cells.time, 6],
+      ['left', cells.left, 6],
     ]
-    return cells.map(([text, width]) => text.padStart(width)).join('  ')
+    const shown = columns.filter(([column]) => !this.#dropped.has(column))
+    return shown.map(([, text, width]) => text.padStart(width)).join('  ')
   }
 }
 

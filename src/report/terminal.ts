@@ -1,18 +1,15 @@
-// The live view of a terminal: a bar on the last line, finished epochs and messages as lines that scroll up above it.
+// The live view of a terminal: a block on the last lines, finished epochs and messages as lines that scroll up above it.
 import { formatDuration, formatPace } from './format.js'
 import { Pace } from './pace.js'
 import { EpochTable, wrap } from './table.js'
-import type { EpochRow, Output, Progress, TableShape, View } from './view.js'
+import { type EpochRow, type Output, type Progress, type Styles, stylesOf, type TableShape, type View } from './view.js'
 
-const eraseLine = '\r\u001b[2K'
-const hideCursor = '\u001b[?25l'
-const showCursor = '\u001b[?25h'
-const paint = (code: number) => (text: string) => `\u001b[${code}m${text}\u001b[0m`
-const bold = paint(1)
-const dim = paint(2)
-const green = paint(32)
-const yellow = paint(33)
-const cyan = paint(36)
+const control = '\u001b['
+const eraseBelow = `${control}J`
+const hideCursor = `${control}?25l`
+const showCursor = `${control}?25h`
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is what is looked for
+const styling = /\u001b\[\d+m/g
 
 /** The header comes again after so many rows. */
 const rowsPerHeader = 30
@@ -21,18 +18,22 @@ const frameSeconds = 0.1
 
 export class TerminalView implements View {
   readonly #output: Output
+  readonly #styles: Styles
   readonly #now: () => number
   readonly #pace = new Pace()
   #shape: TableShape = { epochs: 0, labels: [] }
   #rows = 0
-  #bar = ''
-  #title = ''
+  /** The block as it stands on the screen; empty while nothing is under way. */
+  #block: string[] = []
+  #shown: { progress: Progress; pace: number } | undefined
   #drawnAt = Number.NEGATIVE_INFINITY
 
   /** @param now seconds of any steady clock */
-  constructor(output: Output, now: () => number = () => performance.now() / 1000) {
+  constructor(output: Output, isColored = true, now: () => number = () => performance.now() / 1000) {
     this.#output = output
+    this.#styles = stylesOf(isColored)
     this.#now = now
+    output.on?.('resize', () => this.#redraw())
   }
 
   message(text: string): void {
@@ -40,7 +41,7 @@ export class TerminalView implements View {
   }
 
   warning(text: string): void {
-    this.#above(yellow(this.#fit(`warning: ${text}`)))
+    this.#above(this.#styles.yellow(this.#fit(`warning: ${text}`)))
   }
 
   table(shape: TableShape): void {
@@ -49,6 +50,7 @@ export class TerminalView implements View {
   }
 
   epoch(row: EpochRow): void {
+    const { bold, dim, green } = this.#styles
     // The width is read anew for each row: the window may have changed.
     const table = new EpochTable(this.#shape, this.#columns())
     const header = this.#rows % rowsPerHeader === 0 ? table.header() : []
@@ -62,18 +64,17 @@ export class TerminalView implements View {
     const now = this.#now()
     const pace = this.#pace.update(progress.title, progress.done, now)
     const isLast = progress.done >= progress.total
-    if (progress.title === this.#title && now - this.#drawnAt < frameSeconds && !isLast) return
-    this.#title = progress.title
+    const isSame = progress.title === this.#shown?.progress.title
+    if (isSame && now - this.#drawnAt < frameSeconds && !isLast) return
+    this.#shown = { progress, pace }
     this.#drawnAt = now
-    const opening = this.#bar === '' ? hideCursor : ''
-    this.#bar = drawBar(progress, pace, this.#columns() - 1)
-    this.#output.write(opening + eraseLine + this.#bar)
+    this.#redraw()
   }
 
   close(): void {
-    if (this.#bar !== '') this.#output.write(eraseLine + showCursor)
-    this.#bar = ''
-    this.#title = ''
+    if (this.#block.length > 0) this.#output.write(this.#erasure() + showCursor)
+    this.#block = []
+    this.#shown = undefined
   }
 
   /** Lines that are too long are broken at blanks, so that paths stay whole. */
@@ -89,19 +90,61 @@ export class TerminalView implements View {
     return this.#output.columns || 80
   }
 
+  #redraw(): void {
+    if (!this.#shown) return
+    const { progress, pace } = this.#shown
+    const erasure = this.#block.length === 0 ? hideCursor : this.#erasure()
+    this.#block = drawBlock(progress, pace, this.#columns() - 1, this.#styles)
+    this.#output.write(erasure + this.#drawing())
+  }
+
+  /** To where the block starts. A window that has become narrower has broken its lines. */
+  #erasure(): string {
+    const columns = this.#columns()
+    const above = this.#block.slice(0, -1).map((line) => line.replace(styling, '').length)
+    const rows = above.reduce((sum, length) => sum + Math.max(1, Math.ceil(length / columns)), 0)
+    return `\r${rows > 0 ? `${control}${rows}A` : ''}${eraseBelow}`
+  }
+
+  /** The cursor waits at the start of the last line: a key that the terminal echoes there (^C) cannot break the line. */
+  #drawing(): string {
+    return `${this.#block.join('\n')}\r`
+  }
+
   #above(text: string): void {
-    this.#output.write(this.#bar === '' ? `${text}\n` : `${eraseLine}${text}\n${this.#bar}`)
+    this.#output.write(this.#block.length === 0 ? `${text}\n` : `${this.#erasure()}${text}\n${this.#drawing()}`)
   }
 }
 
+/** The bar, and below it what else there is to say; no line is longer than `width`. */
+export function drawBlock(progress: Progress, pace: number, width: number, styles: Styles): string[] {
+  const { detail, facts = [], totalSecondsLeft, budgetSecondsLeft } = progress
+  const said = [
+    ...(detail === undefined ? [] : [detail]),
+    ...facts,
+    ...(totalSecondsLeft === undefined ? [] : [`run ${formatDuration(totalSecondsLeft)} left`]),
+    ...(typeof budgetSecondsLeft === 'number' ? [`budget ${formatDuration(budgetSecondsLeft)} left`] : []),
+  ]
+  const lines = [drawBar(progress, pace, width, styles)]
+  let line = ''
+  for (const fact of said) {
+    if (line !== '' && line.length + gap.length + fact.length > width) {
+      lines.push(line)
+      line = ''
+    }
+    line = (line === '' ? fact : line + gap + fact).slice(0, width)
+  }
+  return line === '' ? lines : [...lines, line]
+}
+
+const gap = '   '
+
 /** One line of at most `width` characters; details give way where it is too narrow. */
-export function drawBar(progress: Progress, pace: number, width: number): string {
-  const { title, done, total, unit, detail, secondsLeft, totalSecondsLeft } = progress
-  const left =
-    totalSecondsLeft === undefined
-      ? `${formatDuration(secondsLeft)} left`
-      : `${formatDuration(secondsLeft)}, run ${formatDuration(totalSecondsLeft)} left`
-  const details = [`${done}/${total}`, formatPace(pace, unit), detail ?? '', left].filter((part) => part !== '')
+export function drawBar(progress: Progress, pace: number, width: number, { cyan, dim }: Styles): string {
+  const { title, done, total, unit, secondsLeft } = progress
+  const details = [`${done}/${total}`, formatPace(pace, unit), `${formatDuration(secondsLeft)} left`].filter(
+    (part) => part !== '',
+  )
   const smallestBar = 8
   while (details.length > 1 && title.length + 2 + smallestBar + details.join('  ').length + 2 > width) {
     details.splice(Math.max(1, details.length - 2), 1)

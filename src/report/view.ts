@@ -10,10 +10,14 @@ export interface Progress {
   unit: string
   /** A last word on it: `loss -0.412`. */
   detail?: string
+  /** What a live view has room for besides: `val loss -0.381`, `memory 1.2 GiB`. */
+  facts?: readonly string[]
   /** Until this piece ends; null while unknown. */
   secondsLeft: number | null
   /** Until all of the work ends, where the piece is a part of it. */
   totalSecondsLeft?: number | null
+  /** Of the time budget of this call, where there is one. */
+  budgetSecondsLeft?: number | null
 }
 
 /** A finished epoch. */
@@ -54,9 +58,26 @@ export interface Output {
   write(text: string): unknown
   isTTY?: boolean
   columns?: number
+  on?(event: 'resize', listener: () => void): unknown
 }
 
-/** Whether a live view fits: a terminal, and no wish for plain text (no-color.org, TERM=dumb). */
+/** Whether a live view fits: a terminal whose cursor can be moved. */
 export function wantsLiveView(output: Output, environment: NodeJS.ProcessEnv): boolean {
-  return output.isTTY === true && !environment.NO_COLOR && environment.TERM !== 'dumb'
+  return output.isTTY === true && environment.TERM !== 'dumb'
 }
+
+/** Whether to write in color: NO_COLOR (no-color.org), then FORCE_COLOR, then whether it is a terminal that can. */
+export function wantsColor(output: Output, environment: NodeJS.ProcessEnv): boolean {
+  const { NO_COLOR: refused, FORCE_COLOR: forced } = environment
+  if (refused) return false
+  if (forced !== undefined) return forced !== '0' && forced !== 'false'
+  return wantsLiveView(output, environment)
+}
+
+/** Styles of text; without color they leave it as it is. */
+export function stylesOf(isColored: boolean) {
+  const style = (code: number) => (text: string) => (isColored ? `\u001b[${code}m${text}\u001b[0m` : text)
+  return { bold: style(1), dim: style(2), green: style(32), yellow: style(33), cyan: style(36) }
+}
+
+export type Styles = ReturnType<typeof stylesOf>

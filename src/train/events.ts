@@ -93,6 +93,10 @@ export interface ProgressEvent {
   loss: number | null
   /** Until the last step, end validation not counted; null until the speed is known. */
   secondsLeft: number | null
+  /** Of the time budget of this call; null without one. */
+  budgetSecondsLeft: number | null
+  /** Of the training process, some seconds old at most; device_bytes are null on the CPU. */
+  memory: { resident_bytes: number; device_bytes: number | null }
 }
 
 /** A checkpoint is written, whole. */

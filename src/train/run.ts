@@ -39,7 +39,7 @@ import {
 } from './policy.js'
 import { unpackWithEvents } from './prepare.js'
 import { reportRun } from './report-run.js'
-import { readResources } from './resources.js'
+import { occasionally, readMemory, readResources } from './resources.js'
 import { chooseCheckpoint } from './resume.js'
 import type { RunFolder, RunRecord } from './run-folder.js'
 import { CheckpointSaver } from './saver.js'
@@ -78,6 +78,9 @@ export async function executeRun(
     checkpoint = chooseCheckpoint(await readCandidates(folder, record.id, setup.budget.stepsPerEpoch), 'newest').name
   }
 }
+
+/** Progress is reported ten times a second; its memory need not be that new. */
+const memoryEverySeconds = 2
 
 /** Thrown to give up the trainer and go on from the last checkpoint. */
 class ReloadNeeded extends Error {
@@ -507,6 +510,7 @@ class TrainingRun {
     const trained = this.state.partial.steps
     const inEpoch = trained + remainingSteps(this.state, budget)
     let shown = -1
+    const memory = occasionally(memoryEverySeconds, () => readMemory(this.trainer))
     return watch(this.trainer, this.context, job, {
       ...(stopAfterMs === undefined ? {} : { stopAfterMs }),
       onSnapshot: (snapshot) => {
@@ -532,6 +536,10 @@ class TrainingRun {
             },
             (performance.now() - begin) / 1000,
           ),
+          budgetSecondsLeft: Number.isFinite(this.deadline)
+            ? Math.max(0, (this.deadline - performance.now()) / 1000)
+            : null,
+          memory: memory(),
         })
       },
     })

@@ -44,6 +44,8 @@ const progress: ProgressEvent = {
   totalSteps: 20,
   loss: -0.4,
   secondsLeft: 65,
+  budgetSecondsLeft: null,
+  memory: { resident_bytes: 300 * 2 ** 20, device_bytes: null },
 }
 const epoch = (index: number): EpochLine => ({
   type: 'epoch',
@@ -88,7 +90,7 @@ class Capture {
 function capture() {
   const lines = new Capture()
   const json = new Capture()
-  const view = new LinesView(lines, () => 0)
+  const view = new LinesView(lines, false, () => 0)
   return { lines, json, context: { view, json: new JsonLines(json, () => 0), folders: {} as never, folderOptions: {} } }
 }
 
