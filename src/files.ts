@@ -37,9 +37,16 @@ export async function readBytes(file: string, what: string, code: ErrorCode = 'E
   }
 }
 
+/** A summary.json of thousands of cases with a hundred labels has some 50 million bytes. */
+const largestJson = 1 << 28
+
 /** Reads and parses a JSON file (Python's NaN included). Throws as readBytes and parseJson do. */
 export async function readJson(file: string, what: string, code: ErrorCode = 'ERR_DATASET'): Promise<unknown> {
-  return parseJson((await readBytes(file, what, code)).toString('utf8'), file)
+  const bytes = await readBytes(file, what, code)
+  if (bytes.length > largestJson) {
+    throw new VoxgradError(code, `${file}: expected a ${what} of at most ${largestJson} bytes, found ${bytes.length}`)
+  }
+  return parseJson(bytes.toString('utf8'), file)
 }
 
 /**

@@ -6,7 +6,10 @@ export type JsonObject = { [key: string]: unknown }
 // JavaScript lists integer-like keys first; nnU-Net's meaning hangs on the file's own order, which is kept here.
 const orders = new WeakMap<object, string[]>()
 
-const stringOrNonFinite = /"(?:[^"\\]|\\.)*"|-?\b(?:Infinity|NaN)\b/g
+/** Python's own limit is 1000; files of nnU-Net have some ten. */
+const deepestNesting = 100
+
+const stringOrNonFinite = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\b(?:Infinity|NaN)\b/g
 
 /**
  * Parses JSON text, with the tokens NaN, Infinity and -Infinity that Python's json module writes.
@@ -22,8 +25,11 @@ export function parseJson(text: string, origin: string): unknown {
     const marked = clean.replace(stringOrNonFinite, (found) =>
       found[0] === '"' ? `"=${found.slice(1)}` : `"${found}"`,
     )
-    return unmark(JSON.parse(marked))
+    return unmark(JSON.parse(marked), 0)
   } catch (error) {
+    if (error instanceof Refusal) throw new VoxgradError('ERR_FORMAT', `${origin}: ${error.message}`)
+    if (error instanceof RangeError)
+      throw new VoxgradError('ERR_FORMAT', `${origin}: expected JSON, found a text of millions of escaped characters`)
     const position = Number(/position (\d+)/.exec((error as Error).message)?.[1] ?? clean.length)
     const lines = clean.slice(0, position).split('\n')
     const where = `line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`
@@ -34,11 +40,16 @@ export function parseJson(text: string, origin: string): unknown {
   }
 }
 
-function unmark(value: unknown): unknown {
+/** What is right as JSON and not read all the same. */
+class Refusal extends Error {}
+
+function unmark(value: unknown, depth: number): unknown {
+  if (depth > deepestNesting) throw new Refusal(`expected JSON, found values nested deeper than ${deepestNesting}`)
   if (typeof value === 'string') return value.startsWith('=') ? value.slice(1) : Number(value)
-  if (Array.isArray(value)) return value.map(unmark)
+  if (Array.isArray(value)) return value.map((item) => unmark(item, depth + 1))
   if (typeof value !== 'object' || value === null) return value
-  const entries = Object.entries(value).map(([key, item]): [string, unknown] => [key.slice(1), unmark(item)])
+  const entries = Object.entries(value).map(([key, item]): [string, unknown] => [key.slice(1), unmark(item, depth + 1)])
+  if ('=__proto__' in value) throw new Refusal('expected JSON, found the key "__proto__", which no file of nnU-Net has')
   const result = Object.fromEntries(entries)
   const keys = entries.map(([key]) => key)
   orders.set(result, keys)

@@ -23,15 +23,14 @@ describe('parseJson', () => {
     expect(formatJson(parsed, 1).replace(/\s/g, '')).toBe('{"b":{"10":1,"2":2,"x":3,"1":4}}')
   })
 
-  test('a key named __proto__ stays an ordinary key', () => {
-    const parsed = parseJson('{"__proto__": {"polluted": true}}', 'x') as Record<string, unknown>
-    expect(parsed.polluted).toBeUndefined()
-    expect(Object.keys(parsed)).toEqual(['__proto__'])
+  test('a key named __proto__ is refused', () => {
+    expect(() => parseJson('{"a": {"__proto__": {"polluted": true}}}', 'x')).toThrow(/the key "__proto__"/)
   })
 
   test('any value comes back', () => {
+    const values = fc.jsonValue({ maxDepth: 4 }).filter((value) => !JSON.stringify(value).includes('"__proto__"'))
     fc.assert(
-      fc.property(fc.jsonValue({ maxDepth: 4 }), (value) => {
+      fc.property(values, (value) => {
         expect(parseJson(formatJson(value), 'x')).toEqual(JSON.parse(JSON.stringify(value)))
       }),
     )

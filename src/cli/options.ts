@@ -1,7 +1,7 @@
 // Options from their three sources: a YAML file, --set assignments and flags; the later wins.
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { isAlias, parseDocument, visit } from 'yaml'
+import { isScalar, parseDocument, visit } from 'yaml'
 import { VoxgradError } from '../errors.js'
 import { reasonOf } from '../files.js'
 
@@ -59,6 +59,9 @@ export function addBudgetFlags(
     .option('--time <duration>', 'Longest training time of this call, such as 12h or 90m; the run can then be resumed.')
 }
 
+/** A file of options has some thousand. */
+const mostCharacters = 100_000
+
 /** Puts flags that hold numbers into a tree. */
 export function setNumbers<Flags extends object>(
   tree: OptionTree,
@@ -104,12 +107,29 @@ export async function readConfigFile(file: string): Promise<OptionTree> {
   const text = await readFile(file, 'utf8').catch((error) => {
     throw new VoxgradError('ERR_CONFIG', `${file}: expected a readable YAML file, but ${reasonOf(error)}`)
   })
+  return parseConfigFile(text, file)
+}
+
+/** Parses such a file's text. Throws as readConfigFile does. */
+export function parseConfigFile(text: string, file: string): OptionTree {
+  if (text.length > mostCharacters) {
+    throw new VoxgradError('ERR_CONFIG', `${file}: expected a file of options, found ${text.length} characters`)
+  }
   const document = parseDocument(text)
   const [fault] = document.errors
-  if (fault) throw new VoxgradError('ERR_CONFIG', `${file}: expected YAML, found a fault: ${fault.message.trimEnd()}`)
-  visit(document, (_, node) => {
-    if (isAlias(node))
-      throw new VoxgradError('ERR_CONFIG', `${file}: aliases (*${node.source}) are not read; write the value itself`)
+  if (fault) {
+    // The parser calls itself for every level.
+    const reason = /call stack/.test(fault.message) ? 'lists or groups nested too deeply' : fault.message.trimEnd()
+    throw new VoxgradError('ERR_CONFIG', `${file}: expected YAML, found a fault: ${reason}`)
+  }
+  visit(document, {
+    Alias: (_, { source }) => {
+      throw new VoxgradError('ERR_CONFIG', `${file}: aliases (*${source}) are not read; write the value itself`)
+    },
+    Pair: (_, { key }) => {
+      if (isScalar(key) && typeof key.value !== 'object' && key.value !== '__proto__') return
+      throw new VoxgradError('ERR_CONFIG', `${file}: expected names of options as keys, found "${key}"`)
+    },
   })
   const value: unknown = document.toJS() ?? {}
   if (isGroup(value)) return value

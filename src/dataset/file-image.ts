@@ -49,6 +49,12 @@ export function imageFault(file: string, expected: string, found: string): Voxgr
   return new VoxgradError('ERR_DATASET', `${file}: expected ${expected}, found ${found}`)
 }
 
+/** What a library says of a damaged file, in parentheses; nothing where it only stumbled over it. */
+export function saidBy(error: unknown): string {
+  const reason = typeof error === 'string' ? error : (error as Error).message
+  return error instanceof TypeError || error instanceof RangeError || !reason ? '' : ` (${reason})`
+}
+
 /**
  * Spacing as SimpleITKIO hands it on.
  * @param spacing x, y, z, ... as ITK has it, 2 to 4 entries

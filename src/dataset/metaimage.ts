@@ -7,20 +7,22 @@ import { decodeElements, type ElementType } from './elements.js'
 import { type FileImage, imageFault, spacingOfItk } from './file-image.js'
 import type { ItkGeometry } from './nifti-geometry.js'
 
-const elementTypes: Record<string, ElementType> = {
-  MET_CHAR: 'int8',
-  MET_UCHAR: 'uint8',
-  MET_SHORT: 'int16',
-  MET_USHORT: 'uint16',
-  MET_INT: 'int32',
-  MET_UINT: 'uint32',
-  MET_LONG: 'int32',
-  MET_ULONG: 'uint32',
-  MET_LONG_LONG: 'int64',
-  MET_ULONG_LONG: 'uint64',
-  MET_FLOAT: 'float32',
-  MET_DOUBLE: 'float64',
-}
+const elementTypes = new Map<string, ElementType>(
+  Object.entries({
+    MET_CHAR: 'int8',
+    MET_UCHAR: 'uint8',
+    MET_SHORT: 'int16',
+    MET_USHORT: 'uint16',
+    MET_INT: 'int32',
+    MET_UINT: 'uint32',
+    MET_LONG: 'int32',
+    MET_ULONG: 'uint32',
+    MET_LONG_LONG: 'int64',
+    MET_ULONG_LONG: 'uint64',
+    MET_FLOAT: 'float32',
+    MET_DOUBLE: 'float64',
+  }),
+)
 
 /** The last entry of a header; what follows its line is the data, if it says so. */
 const lastKey = 'ElementDataFile'
@@ -31,7 +33,11 @@ const longestHeader = 100_000
  * @throws VoxgradError ERR_DATASET
  */
 export async function readMetaImage(file: string): Promise<FileImage> {
-  const bytes = await readBytes(file, 'image')
+  return decodeMetaImage(await readBytes(file, 'image'), file)
+}
+
+/** Decodes the bytes of such a file; data beside it are read. Throws as readMetaImage does. */
+export async function decodeMetaImage(bytes: Buffer, file: string): Promise<FileImage> {
   const { header, length } = parseHeader(bytes, file)
   const flag = (...keys: string[]) => keys.some((key) => header.get(key)?.toLowerCase() === 'true')
   const numbers = (...keys: string[]) => {
@@ -43,8 +49,8 @@ export async function readMetaImage(file: string): Promise<FileImage> {
   if (!(dimensions >= 2 && dimensions <= 4) || extents.length !== dimensions || !extents.every(isExtent)) {
     throw imageFault(file, 'NDims of 2 to 4 and as many extents in DimSize', `${dimensions} and ${extents.join(' x ')}`)
   }
-  const type = elementTypes[header.get('ElementType') ?? '']
-  if (type === undefined) throw imageFault(file, 'ElementType of one number', `${header.get('ElementType')}`)
+  const type = elementTypes.get(header.get('ElementType') ?? '')
+  if (type === undefined) throw imageFault(file, 'ElementType of one number', header.get('ElementType') ?? 'none')
   const channels = Number(header.get('ElementNumberOfChannels') ?? 1)
   if (channels !== 1) throw imageFault(file, 'one number per voxel', `${channels}; write one file per channel`)
   if (header.has('BinaryData') && !flag('BinaryData')) {

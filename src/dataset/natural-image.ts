@@ -61,7 +61,13 @@ function formatOf(file: string): Format {
  * @throws VoxgradError ERR_DATASET
  */
 export async function readNaturalImage(path: string): Promise<FileImage> {
-  const { values, width, height, channels } = await formatOf(path).decode(await readBytes(path, 'image'), path)
+  formatOf(path)
+  return decodeNaturalImage(await readBytes(path, 'image'), path)
+}
+
+/** Decodes the bytes of such a file, whose ending tells the format. Throws as readNaturalImage does. */
+export async function decodeNaturalImage(bytes: Buffer, path: string): Promise<FileImage> {
+  const { values, width, height, channels } = await formatOf(path).decode(bytes, path)
   if (channels !== 1 && channels !== 3 && channels !== 4) {
     throw imageFault(path, 'a gray, RGB or RGBA image', `${channels} channels; convert it`)
   }

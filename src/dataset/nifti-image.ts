@@ -8,7 +8,11 @@ import { dimensionsOf, itkGeometry, nibabelAffine, voxelExtents } from './nifti-
  * @throws VoxgradError ERR_DATASET
  */
 export async function readNiftiImage(path: string, reader: 'SimpleITKIO' | 'NibabelIO'): Promise<FileImage> {
-  const nifti = await readNifti(path)
+  return imageOfNifti(await readNifti(path), path, reader)
+}
+
+/** What a reader makes of a decoded file. Throws as readNiftiImage does. */
+export function imageOfNifti(nifti: NiftiImage, path: string, reader: 'SimpleITKIO' | 'NibabelIO'): FileImage {
   const { extents } = nifti.header
   const dimensions = Math.max(dimensionsOf(extents), 2)
   // Five dimensions: NIfTI keeps the components of a vector in the fifth, behind a time axis of extent 1.

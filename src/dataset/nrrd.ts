@@ -7,7 +7,7 @@ import { type FileImage, imageFault, spacingOfItk } from './file-image.js'
 import { requireGeometry } from './metaimage.js'
 import type { ItkGeometry } from './nifti-geometry.js'
 
-const elementTypes: Record<string, ElementType> = {}
+const elementTypes = new Map<string, ElementType>()
 const spellings: [ElementType, string][] = [
   ['int8', 'signed char, int8, int8_t'],
   ['uint8', 'uchar, unsigned char, uint8, uint8_t'],
@@ -20,15 +20,17 @@ const spellings: [ElementType, string][] = [
   ['float32', 'float'],
   ['float64', 'double'],
 ]
-for (const [type, names] of spellings) for (const name of names.split(', ')) elementTypes[name] = type
+for (const [type, names] of spellings) for (const name of names.split(', ')) elementTypes.set(name, type)
 
 /** What turns the axes of a space into ITK's (left, posterior, superior); spaces that are not listed stay as they are. */
-const signs: Record<string, number[]> = {
-  'right-anterior-superior': [-1, -1, 1],
-  ras: [-1, -1, 1],
-  'left-anterior-superior': [1, -1, 1],
-  las: [1, -1, 1],
-}
+const signs = new Map(
+  Object.entries({
+    'right-anterior-superior': [-1, -1, 1],
+    ras: [-1, -1, 1],
+    'left-anterior-superior': [1, -1, 1],
+    las: [1, -1, 1],
+  }),
+)
 const largestHeader = 1_000_000
 
 /**
@@ -36,7 +38,11 @@ const largestHeader = 1_000_000
  * @throws VoxgradError ERR_DATASET
  */
 export async function readNrrd(file: string): Promise<FileImage> {
-  const bytes = await readBytes(file, 'image')
+  return decodeNrrd(await readBytes(file, 'image'), file)
+}
+
+/** Decodes the bytes of such a file. Throws as readNrrd does. */
+export async function decodeNrrd(bytes: Buffer, file: string): Promise<FileImage> {
   const { fields, length } = parseHeader(bytes, file)
   const dimensions = Number(fields.get('dimension'))
   const extents = words(fields.get('sizes')).map(Number)
@@ -44,8 +50,8 @@ export async function readNrrd(file: string): Promise<FileImage> {
   if (!(dimensions >= 2 && dimensions <= 4) || extents.length !== dimensions || !extents.every(isExtent)) {
     throw imageFault(file, 'dimension 2 to 4 and as many sizes', `${dimensions} and ${extents.join(' x ')}`)
   }
-  const type = elementTypes[fields.get('type')?.toLowerCase() ?? '']
-  if (type === undefined) throw imageFault(file, 'a type of one number', `${fields.get('type')}`)
+  const type = elementTypes.get(fields.get('type')?.toLowerCase() ?? '')
+  if (type === undefined) throw imageFault(file, 'a type of one number', fields.get('type') ?? 'none')
   const kinds = words(fields.get('kinds')).map((kind) => kind.toLowerCase())
   if (!kinds.every((kind) => ['domain', 'space', 'time', '???', 'none'].includes(kind))) {
     throw imageFault(file, 'one number per voxel', `kinds ${kinds.join(' ')}; write one file per channel`)
@@ -93,7 +99,7 @@ function geometryOf(fields: Map<string, string>, extents: number[]): ItkGeometry
     list.split(',').map(Number),
   )
   if (vectors.length > 0) {
-    const flips = signs[fields.get('space')?.toLowerCase() ?? ''] ?? []
+    const flips = signs.get(fields.get('space')?.toLowerCase() ?? '') ?? []
     const flipped = (vector: number[]) => vector.map((value, axis) => value * (flips[axis] ?? 1))
     const origin = /\(([^)]*)\)/
       .exec(fields.get('spaceorigin') ?? '')?.[1]

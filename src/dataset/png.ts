@@ -1,7 +1,7 @@
 // PNG images as Pillow gives them to scikit-image, and labels as gray PNG.
 // Format: W3C, Portable Network Graphics (third edition); decoded and encoded by fast-png.
 import { type DecodedPng, decode, encode } from 'fast-png'
-import { imageFault } from './file-image.js'
+import { imageFault, saidBy } from './file-image.js'
 import type { Pixels } from './natural-image.js'
 
 /** Deflate packs at most 1032 bytes into one, so a larger claim is false and is refused before memory is taken. */
@@ -53,7 +53,7 @@ function decodeOrRefuse(bytes: Uint8Array, file: string): DecodedPng {
   try {
     return decode(bytes, { checkCrc: true })
   } catch (error) {
-    throw imageFault(file, 'an intact PNG file', `a damaged one (${(error as Error).message}); copy it again`)
+    throw imageFault(file, 'an intact PNG file', `a damaged one${saidBy(error)}; copy it again`)
   }
 }
 

@@ -70,7 +70,12 @@ export async function readOrWriteSplits(folder: string, caseIds: string[]): Prom
 
 /** Reads a splits file. Throws ERR_DATASET if it is no list of { "train": [cases], "val": [cases] }. */
 export async function readSplits(file: string): Promise<Split[]> {
-  const parsed = schema.safeParse(await readJson(file, 'splits file'))
+  return parseSplits(await readJson(file, 'splits file'), file)
+}
+
+/** Checks parsed splits. Throws as readSplits does. */
+export function parseSplits(content: unknown, file: string): Split[] {
+  const parsed = schema.safeParse(content)
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
   throw new VoxgradError(

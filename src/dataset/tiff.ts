@@ -5,7 +5,7 @@ import { deflateSync } from 'node:zlib'
 import { fromArrayBuffer, type GeoTIFFImage } from 'geotiff'
 import { VoxgradError } from '../errors.js'
 import { decodeElements, type ElementType } from './elements.js'
-import { imageFault } from './file-image.js'
+import { imageFault, saidBy } from './file-image.js'
 
 export interface TiffArray {
   /** C order. */
@@ -29,11 +29,12 @@ export async function decodeTiff(bytes: Uint8Array, file: string): Promise<TiffA
     return await decodePages(bytes, file)
   } catch (error) {
     if (error instanceof VoxgradError) throw error
-    throw imageFault(file, 'an intact TIFF file', `a damaged or unusual one (${(error as Error).message})`)
+    throw imageFault(file, 'an intact TIFF file', `a damaged or unusual one${saidBy(error)}`)
   }
 }
 
 async function decodePages(bytes: Uint8Array, file: string): Promise<TiffArray> {
+  checkDirectories(bytes, file)
   const tiff = await fromArrayBuffer(new Uint8Array(bytes).buffer)
   const pageCount = await tiff.getImageCount()
   const first = await tiff.getImage(0)
@@ -70,6 +71,41 @@ async function decodePages(bytes: Uint8Array, file: string): Promise<TiffArray> 
   return { values, shape: [...axes, ...page.shape] }
 }
 
+/** Bytes of a value of each type of a directory's entries, from BYTE (1) to IFD8 (18). */
+const bytesOfType = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8]
+
+/**
+ * Follows the directories from page to page, as geotiff does without looking whether they come to an end, and checks that
+ * their values lie within the file.
+ */
+function checkDirectories(bytes: Uint8Array, file: string): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const little = bytes[0] === 0x49
+  const isBig = bytes.length >= 16 && view.getUint16(2, little) === 43
+  const [sizeBytes, entryBytes] = isBig ? [8, 20] : [4, 12]
+  const damaged = (found: string) => imageFault(file, 'an intact TIFF file', `a damaged one: ${found}`)
+  const number = (at: number, width: number): number => {
+    if (!(at + width <= bytes.length)) throw damaged(`it ends before byte ${at + width}`)
+    if (width === 2) return view.getUint16(at, little)
+    return width === 4 ? view.getUint32(at, little) : Number(view.getBigUint64(at, little))
+  }
+  const seen = new Set<number>()
+  for (let at = number(isBig ? 8 : 4, sizeBytes); at !== 0; ) {
+    if (seen.has(at)) throw damaged('its pages follow each other in a circle')
+    seen.add(at)
+    const entries = number(at, isBig ? 8 : 2)
+    const begin = at + (isBig ? 8 : 2)
+    const next = begin + entries * entryBytes
+    at = number(next, sizeBytes)
+    for (let entry = begin; entry < next; entry += entryBytes) {
+      const width = bytesOfType[number(entry + 2, 2)] ?? 0
+      const length = width * number(entry + 4, sizeBytes)
+      const valueAt = length > sizeBytes ? number(entry + 4 + sizeBytes, sizeBytes) : entry
+      if (!(valueAt + length <= bytes.length)) throw damaged(`tag ${number(entry, 2)} reaches beyond its end`)
+    }
+  }
+}
+
 /** Extents of a page and how its samples lie there. Refuses what cannot be there before memory is taken for it. */
 async function describePage(image: GeoTIFFImage, available: number, file: string) {
   const directory = image.fileDirectory
@@ -81,6 +117,10 @@ async function describePage(image: GeoTIFFImage, available: number, file: string
   }
   const [height, width, samples] = [image.getHeight(), image.getWidth(), image.getSamplesPerPixel()]
   const bits = image.getBitsPerSample()
+  const sizes = [height, width, samples, bits, image.getTileHeight(), image.getTileWidth()]
+  if (!sizes.every((size) => Number.isInteger(size) && size > 0)) {
+    throw imageFault(file, 'pages with pixels', `${width} x ${height} of ${samples} samples of ${bits} bits`)
+  }
   const largestRatio = compression === 1 ? 1 : 5000
   if (!((height * width * samples * bits) / 8 <= available * largestRatio)) {
     throw imageFault(file, `data for ${width} x ${height} pixels`, `${available} bytes: it is truncated or damaged`)

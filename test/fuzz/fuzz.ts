@@ -1,12 +1,13 @@
 // Reads damaged files by the hundred thousand: a reader may refuse one with a clear VoxgradError and nothing else, within a
 // second and little memory.
+import { Worker } from 'node:worker_threads'
 import fc from 'fast-check'
 import { VoxgradError } from '../../src/errors.js'
 import { damaged } from './mutations.js'
 
 export interface Format {
   name: string
-  /** Small valid files. */
+  /** Small files, most of them valid. */
   seeds: Uint8Array[]
   /** Words of the format. */
   words: string[]
@@ -39,13 +40,21 @@ export async function fuzz(
   options: { runs: number; seed: number; progress?: (runs: number) => void },
 ): Promise<Outcome> {
   const outcome: Outcome = { runs: 0, read: 0, seconds: 0, slowestMilliseconds: 0, megabytes: 0 }
-  for (const seed of seeds) await read(Buffer.from(seed))
+  for (const seed of seeds) {
+    try {
+      await read(Buffer.from(seed))
+    } catch (error) {
+      requireClear(error)
+    }
+  }
+  const watch = new Watch()
   const atStart = peakMegabytes()
   const begin = performance.now()
   await fc.assert(
     fc.asyncProperty(damaged(seeds, words), async (bytes) => {
       const started = performance.now()
       outcome.runs += 1
+      watch.begin(bytes)
       try {
         await read(bytes)
         outcome.read += 1
@@ -63,13 +72,49 @@ export async function fuzz(
     }),
     { numRuns: options.runs, seed: options.seed },
   )
+  watch.end()
   outcome.seconds = (performance.now() - begin) / 1000
   return outcome
 }
 
+/** A file takes this long at the most; of one that never ends, the watch prints the bytes and ends the process. */
+const hangMilliseconds = 10_000
+const largestWatched = 16_384
+
+/** Looks from another thread whether reading goes on. */
+class Watch {
+  readonly #shared = new SharedArrayBuffer(8 + largestWatched)
+  readonly #counts = new Int32Array(this.#shared, 0, 2)
+  readonly #bytes = new Uint8Array(this.#shared, 8)
+  readonly #worker = new Worker(
+    `const { workerData: shared } = require('node:worker_threads')
+     const [counts, bytes] = [new Int32Array(shared, 0, 2), new Uint8Array(shared, 8)]
+     let before = 0
+     setInterval(() => {
+       if (counts[0] === before && before !== 0) {
+         const file = Buffer.from(bytes.subarray(0, counts[1])).toString('base64')
+         require('node:fs').writeSync(2, 'reading this file (base64) does not end: ' + file + '\\n')
+         process.kill(process.pid, 'SIGKILL')
+       }
+       before = counts[0]
+     }, ${hangMilliseconds})`,
+    { eval: true, workerData: this.#shared },
+  )
+
+  begin(bytes: Uint8Array): void {
+    this.#counts[0] = ((this.#counts[0] as number) + 1) | 0
+    this.#counts[1] = Math.min(bytes.length, largestWatched)
+    this.#bytes.set(bytes.subarray(0, largestWatched))
+  }
+
+  end(): void {
+    void this.#worker.terminate()
+  }
+}
+
 /** Words of a fault inside of a program, which say nothing to a user. */
 const internal =
-  /undefined|is not a function|Cannot read|Invalid array length|Maximum call stack|out of range|object Object/
+  /found undefined|\(undefined\)|is not a function|Cannot read|Invalid array length|Maximum call stack|out of range|object Object/
 
 function requireClear(error: unknown): void {
   if (!(error instanceof VoxgradError)) throw error
