@@ -38,13 +38,14 @@ const allowed = {
   native: {
     io: [],
     kernels: [],
+    dist: [],
     preprocess: ['io'],
     augment: ['kernels'],
     data: ['io', 'kernels'],
-    engine: ['augment', 'data', 'io', 'kernels'],
+    engine: ['augment', 'data', 'dist', 'io', 'kernels'],
     check: ['data', 'engine', 'io', 'kernels'],
     fuzz: ['io'],
-    addon: ['augment', 'data', 'engine', 'io', 'kernels', 'preprocess'],
+    addon: ['augment', 'data', 'dist', 'engine', 'io', 'kernels', 'preprocess'],
   },
 }
 

@@ -75,7 +75,8 @@ const stamps = () => ({
   packages: fingerprint('package.json', 'package-lock.json'),
   native:
     fingerprint('native', 'cmake', 'CMakeLists.txt', 'scripts/setup.mjs', 'scripts/libtorch.mjs') +
-    (process.env.LIBTORCH ?? ''),
+    (process.env.LIBTORCH ?? '') +
+    existsSync('/usr/include/gloo/context.h'),
   source: fingerprint('src', 'tsconfig.json'),
 })
 

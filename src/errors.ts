@@ -21,6 +21,8 @@ export const errorCodes = {
   ERR_NON_FINITE: 70,
   /** a job was stopped before it had a result */
   ERR_STOPPED: 75,
+  /** another process that trains the same network is gone, or did not come */
+  ERR_RANK: 70,
   /** a second job was given to a busy trainer */
   ERR_BUSY: 70,
   /** a trainer was used after dispose() */

@@ -5,6 +5,7 @@
 
 #include "addon/convert.h"
 #include "addon/registers.h"
+#include "dist/process_group.h"
 
 namespace voxgrad::addon {
 
@@ -15,6 +16,7 @@ Napi::Value versions(const Napi::CallbackInfo& info) {
   result.Set("libtorch", TORCH_VERSION);
   result.Set("compiler", std::string(__VERSION__));
   result.Set("cpu", at::get_cpu_capability());
+  result.Set("collectives", has_gloo() ? "gloo" : "none");
   return result;
 }
 }  // namespace

@@ -77,6 +77,7 @@ TrainerConfig synthetic_config(const std::string& device, std::vector<int64_t> p
   config.cudaGraph = true;
   config.precision = "float32";
   config.seed = "1";
+  config.group = {0, 1, "", 0, false, "", 0};
   config.batchSize = 2;
   config.patchSize = patch_size;
   for (int64_t extent : patch_size) config.initialPatchSize.push_back(extent * 3 / 2);

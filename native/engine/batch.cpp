@@ -25,6 +25,7 @@ uint64_t parse_seed(const std::string& text) {
 
 BatchMaker::BatchMaker(const TrainerConfig& config, at::MemoryFormat layout)
     : config_(config),
+      share_(share_of_batch(config.batchSize, config.group.rank, config.group.ranks)),
       layout_(layout),
       seed_(parse_seed(config.seed)),
       training_seed_(redrawn_seed(seed_, 0)),
@@ -51,14 +52,14 @@ Region BatchMaker::region(const CaseStore& cases, const Address& address, bool t
 
 std::vector<Region> BatchMaker::regions(const CaseStore& cases, uint64_t step, bool training) const {
   std::vector<Region> result;
-  for (int64_t sample = 0; sample < config_.batchSize; ++sample)
-    result.push_back(cases.to_device(region(cases, address(step, sample, training), training)));
+  for (int64_t index = 0; index < share_.count; ++index)
+    result.push_back(cases.to_device(region(cases, address(step, share_.first + index, training), training)));
   return result;
 }
 
 Batch BatchMaker::empty_batch(at::Device device) const {
   const auto options = at::TensorOptions().device(device);
-  std::vector<int64_t> shape{config_.batchSize};
+  std::vector<int64_t> shape{share_.count};
   shape.insert(shape.end(), config_.patchSize.begin(), config_.patchSize.end());
   const at::Tensor labels = at::empty(shape, options.dtype(at::kShort));
   shape.insert(shape.begin() + 1, config_.network.inputChannels);
@@ -69,8 +70,8 @@ Batch BatchMaker::training_batch(const std::vector<Region>& regions, uint64_t st
   const auto& augmentation = config_.augmentation;
   const bool mirrors_first = augment::can_mirror_first(augmentation), background = !augment::masks_any(augmentation);
   Batch batch = empty_batch(regions.front().image.device());
-  for (int64_t index = 0; index < config_.batchSize; ++index) {
-    const Address address = this->address(step, index, true);
+  for (int64_t index = 0; index < share_.count; ++index) {
+    const Address address = this->address(step, share_.first + index, true);
     batch.samples.push_back(address);
     const Region& region = regions[static_cast<size_t>(index)];
     const auto spatial = draw_spatial(address);
@@ -94,8 +95,8 @@ Batch BatchMaker::training_batch(const std::vector<Region>& regions, uint64_t st
 
 Batch BatchMaker::validation_batch(const std::vector<Region>& regions, uint64_t step) const {
   Batch batch = empty_batch(regions.front().image.device());
-  for (int64_t index = 0; index < config_.batchSize; ++index) {
-    batch.samples.push_back(address(step, index, false));
+  for (int64_t index = 0; index < share_.count; ++index) {
+    batch.samples.push_back(address(step, share_.first + index, false));
     const Region& region = regions[static_cast<size_t>(index)];
     gather_into(region, {}, {}, place_of(batch, index), true);
     if (config_.previousStageLabels > 0) {

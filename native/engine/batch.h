@@ -4,6 +4,7 @@
 
 #include "augment/chain.h"
 #include "data/sampler.h"
+#include "dist/process_group.h"
 #include "engine/config.h"
 #include "kernels/draw.h"
 
@@ -23,15 +24,16 @@ class BatchMaker {
   /// Gives the training batches other draws than before (see redrawn_seed); 0: those of the run's own seed.
   void set_redraws(uint64_t redraws) { training_seed_ = redrawn_seed(seed_, redraws); }
 
-  int64_t batch_size() const { return config_.batchSize; }
-  /// What sample `sample` of batch number `step` is drawn from.
+  /// The samples of a batch that are this rank's.
+  const BatchShare& share() const { return share_; }
+  /// What sample `sample` of the whole batch number `step` is drawn from: the same on any number of ranks.
   Address address(uint64_t step, int64_t sample, bool training) const {
     return {training ? training_seed_ : seed_, step, static_cast<uint32_t>(sample)};
   }
   /// What a sample is cut from, by nnU-Net's sampling; not yet on the device where cases lie elsewhere. Several threads
   /// may call it.
   Region region(const CaseStore& cases, const Address& address, bool training) const;
-  /// Those of all samples of a batch, on the device.
+  /// Those of this rank's samples of a batch, on the device.
   std::vector<Region> regions(const CaseStore& cases, uint64_t step, bool training) const;
 
   /// Batch number `step` of a run, with nnU-Net's augmentation, from its regions. The same seed, redraws and step give
@@ -55,6 +57,7 @@ class BatchMaker {
   void put_previous(const Batch& batch, int64_t index, const at::Tensor& previous) const;
 
   const TrainerConfig config_;
+  const BatchShare share_;
   at::MemoryFormat layout_;
   uint64_t seed_, training_seed_;
   Extents patch_, initial_patch_;

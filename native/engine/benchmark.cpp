@@ -97,7 +97,7 @@ std::map<std::string, std::vector<float>> time_parts(Trainer& trainer, int64_t r
   at::Tensor loss;
   for (const at::Tensor& output : forward()) logits.push_back(output.defined() ? leaf_like(output) : output);
   const at::Tensor rate = rate_on(device);
-  train_step(parts, batch, rate);  // leaves gradients for the optimizer
+  train_step(parts, batch, rate, at::zeros_like(rate, at::kFloat));  // leaves gradients for the optimizer
   loss = at::zeros({}, at::TensorOptions().device(device).dtype(at::kFloat));
 
   std::map<std::string, std::vector<float>> times;
@@ -152,7 +152,8 @@ StepCounts count_step(Trainer& trainer) {
   DiceCounts dice{zeros(), zeros(), zeros()};
   const Batch batch = trainer.training_batch(0);
   const at::Tensor rate = rate_on(device);
-  const auto train = [&] { train_step(parts, batch, rate); };
+  const at::Tensor stop = at::zeros_like(rate, at::kFloat);
+  const auto train = [&] { train_step(parts, batch, rate, stop); };
   StepCounts counts;
   // What the counted step frees was then taken by a step that the counter has seen.
   count_allocations(device, train);

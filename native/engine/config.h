@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "augment/config.h"
+#include "dist/config.h"
 
 namespace voxgrad {
 
@@ -122,7 +123,7 @@ struct TrainerConfig {
   bool cudaGraph;
   std::string precision;
   std::string seed;
-  int64_t batchSize;
+  int64_t batchSize;  // of all ranks together
   std::vector<int64_t> patchSize;
   std::vector<int64_t> initialPatchSize;
   double oversampleForeground;
@@ -133,6 +134,7 @@ struct TrainerConfig {
   LossConfig loss;
   OptimizerConfig optimizer;
   augment::AugmentationConfig augmentation;
+  RanksConfig group;
 
   template <class Visitor>
   static void fields(Visitor&& visit) {
@@ -153,6 +155,7 @@ struct TrainerConfig {
     visit("loss", &TrainerConfig::loss);
     visit("optimizer", &TrainerConfig::optimizer);
     visit("augmentation", &TrainerConfig::augmentation);
+    visit("group", &TrainerConfig::group);
   }
 };
 

@@ -88,8 +88,24 @@ LossTerms loss_terms(const Targets& targets, const LossConfig& config) {
 }
 
 Loss::Loss(const LossConfig& config, Targets targets, const std::vector<int64_t>& patch_size,
-           const std::vector<std::vector<int64_t>>& strides, at::Device device)
-    : config_(config), targets_(std::move(targets)) {
+           const std::vector<std::vector<int64_t>>& strides, at::Device device, const BatchShare& share,
+           std::shared_ptr<ProcessGroup> group)
+    : config_(config), targets_(std::move(targets)), share_(group ? share : BatchShare{0, 0, 0}) {
+  if (group && config.topKPercent != 100) {
+    throw Failure(
+        "ERR_CONFIG",
+        "loss.kind: expected one without topk, whose selection is over the whole batch, where several devices "
+        "share it");
+  }
+  // Sums over the batch's samples that a quotient is taken of.
+  if (group && (config.batchDice || targets_.has_ignore_label())) {
+    gather_ = [group, share](const at::Tensor& sums) {
+      at::Tensor all = at::zeros({sums.size(0), share.total, sums.size(2)}, sums.options());
+      all.narrow(1, share.first, share.count).copy_(sums);
+      group->sum(all);
+      return all;
+    };
+  }
   if (config.diceWeight == 0 && config.crossEntropyWeight == 0)
     throw Failure("ERR_CONFIG", "loss: expected a weight above 0 for Dice or cross-entropy");
   const size_t dimensions = patch_size.size();
@@ -124,6 +140,9 @@ at::Tensor Loss::labels_at_level(const at::Tensor& labels, size_t level) const {
 at::Tensor Loss::operator()(const std::vector<at::Tensor>& logits, const at::Tensor& labels) const {
   std::vector<at::Tensor> counted;
   LossTerms terms = loss_terms(targets_, config_);
+  terms.batch = share_.total;
+  terms.first_sample = share_.first;
+  terms.gather = gather_;
   for (size_t level = 0; level < heads_.size(); ++level) {
     if (!heads_[level]) continue;
     counted.push_back(logits[level]);

@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "dist/process_group.h"
 #include "engine/targets.h"
 #include "kernels/ops.h"
 
@@ -14,16 +15,20 @@ namespace voxgrad {
 /// Weighs the levels' losses and makes the pyramid of labels. Holds only index tensors.
 class Loss {
  public:
-  /// `patch_size` and `strides` (one entry a stage) give the extents of the levels.
+  /// `patch_size` and `strides` (one entry a stage) give the extents of the levels. With a group the labels and logits
+  /// that are given are this rank's `share` of a batch.
+  /// Throws Failure(ERR_CONFIG) for a loss that cannot be divided over ranks.
   Loss(const LossConfig& config, Targets targets, const std::vector<int64_t>& patch_size,
-       const std::vector<std::vector<int64_t>>& strides, at::Device device);
+       const std::vector<std::vector<int64_t>>& strides, at::Device device, const BatchShare& share = {0, 0, 0},
+       std::shared_ptr<ProcessGroup> group = nullptr);
 
   /// Which heads have a weight; the others need not be computed (nnU-Net's lowest resolution has weight 0).
   const std::vector<bool>& heads() const { return heads_; }
   const Targets& targets() const { return targets_; }
 
   /// `logits`: one (B, C, ...) tensor a level, highest resolution first; `labels`: (B, ...) integers at full
-  /// resolution, without negative values. Returns the weighted sum as a 0-dimensional float32 tensor on the device.
+  /// resolution, without negative values. Returns the weighted sum as a 0-dimensional float32 tensor on the device; of
+  /// a batch that ranks share a part, whose value and gradient add up to those of the whole over the ranks.
   at::Tensor operator()(const std::vector<at::Tensor>& logits, const at::Tensor& labels) const;
 
   /// Labels at a level: nearest-exact downsampling, floor((i + 0.5) * in / out) (nnU-Net: DownsampleSegForDSTransform).
@@ -32,6 +37,8 @@ class Loss {
  private:
   LossConfig config_;
   Targets targets_;
+  BatchShare share_;
+  std::function<at::Tensor(const at::Tensor&)> gather_;  // see LossTerms
   std::vector<bool> heads_;
   std::vector<std::vector<at::Tensor>> source_indices_;  // [level][axis]; undefined where the extent does not change
 };

@@ -17,7 +17,7 @@ RegionsAhead::RegionsAhead(const BatchMaker& maker, const CaseStore& cases, bool
       cases_(cases),
       training_(training),
       first_(first),
-      count_((last - first) * static_cast<uint64_t>(maker.batch_size())) {
+      count_((last - first) * static_cast<uint64_t>(maker.share().count)) {
   if (!cases.reads_regions()) return;
   for (uint64_t i = 0; i < std::min(threads, count_); ++i) threads_.emplace_back([this] { work(); });
 }
@@ -33,7 +33,7 @@ RegionsAhead::~RegionsAhead() {
 
 std::vector<Region> RegionsAhead::next() {
   std::vector<Region> result;
-  for (int64_t sample = 0; sample < maker_.batch_size(); ++sample) {
+  for (int64_t sample = 0; sample < maker_.share().count; ++sample) {
     if (threads_.empty()) {
       result.push_back(read(taken_++));
       continue;
@@ -50,9 +50,9 @@ std::vector<Region> RegionsAhead::next() {
 }
 
 Region RegionsAhead::read(uint64_t number) const {
-  const auto batch_size = static_cast<uint64_t>(maker_.batch_size());
-  const auto sample = static_cast<int64_t>(number % batch_size);
-  return maker_.region(cases_, maker_.address(first_ + number / batch_size, sample, training_), training_);
+  const auto count = static_cast<uint64_t>(maker_.share().count);
+  const auto sample = maker_.share().first + static_cast<int64_t>(number % count);
+  return maker_.region(cases_, maker_.address(first_ + number / count, sample, training_), training_);
 }
 
 void RegionsAhead::work() {
@@ -61,7 +61,7 @@ void RegionsAhead::work() {
     uint64_t number;
     {
       std::unique_lock lock(mutex_);
-      const uint64_t most = steps_ahead * static_cast<uint64_t>(maker_.batch_size());
+      const uint64_t most = steps_ahead * static_cast<uint64_t>(maker_.share().count);
       changed_.wait(lock, [&] { return ended_ || (begun_ < count_ && begun_ < taken_ + most); });
       if (ended_) return;
       number = begun_++;

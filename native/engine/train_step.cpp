@@ -8,7 +8,8 @@ namespace voxgrad {
 // ---- training step
 // ----------------------------------------------------------------------------------------------------
 
-StepResult train_step(const StepParts& parts, const Batch& batch, const at::Tensor& learning_rate) {
+StepResult train_step(const StepParts& parts, const Batch& batch, const at::Tensor& learning_rate,
+                      const at::Tensor& stop) {
   parts.optimizer.zero_gradients();
   const TrainingPass pass = parts.network.begin_pass(batch.dropout);
   at::Tensor loss;
@@ -19,13 +20,16 @@ StepResult train_step(const StepParts& parts, const Batch& batch, const at::Tens
     loss = parts.loss(logits, batch.labels);
     parts.clock.mark("loss");
   }
+  GradientExchange::Sums over_ranks{loss.detach(), stop};
+  if (parts.exchange) parts.exchange->begin(over_ranks.loss, stop);
   parts.optimizer.scaled(loss).backward();
+  if (parts.exchange) over_ranks = parts.exchange->finish();
   parts.clock.mark("backward");
 
-  const Optimizer::Update update = parts.optimizer.step(learning_rate, loss.detach());
+  const Optimizer::Update update = parts.optimizer.step(learning_rate, over_ranks.loss);
   parts.network.end_pass(pass, update.unchanged);
   parts.clock.mark("optimizer");
-  return {loss.detach(), update.gradient_norm, update.skipped};
+  return {over_ranks.loss, update.gradient_norm, update.skipped, over_ranks.stop};
 }
 
 // ---- validation step

@@ -56,18 +56,30 @@ Trainer::Trainer(const TrainerConfig& config)
     : config_(prepared(config)),
       device_(open_device(config.device)),
       precision_(open_precision(config.precision, device_)),
+      group_(ProcessGroup::join(config.group, device_)),
       network_(config.network, parse_seed(config.seed), device_),
-      forward_(network_, config.batchSize, config.threads),
+      forward_(network_, share_of_batch(config.batchSize, config.group.rank, config.group.ranks).count, config.threads),
       optimizer_(config.optimizer, network_.parameters(), precision_ == at::kHalf),
       batches_(config, network_.memory_format()),
       loss_(config.loss, Targets(config.labels, config.network.outputChannels, device_), config.patchSize,
-            config.network.strides, device_),
+            config.network.strides, device_, batches_.share(), group_),
       training_work_(config.cudaGraph),
       validation_work_(config.cudaGraph) {
   const auto zeros = [&] {
     return at::zeros({loss_.targets().foreground_count()}, at::TensorOptions().device(device_).dtype(at::kLong));
   };
   counts_ = {zeros(), zeros(), zeros()};
+  if (group_) {
+    if (config.network.batchNorm) {
+      throw Failure(
+          "ERR_CONFIG",
+          "network.normalization: expected instance norm, found batch norm, whose statistics are of the whole "
+          "batch, where several devices share it");
+    }
+    std::vector<at::Tensor> parameters;
+    for (const Parameter& parameter : network_.parameters()) parameters.push_back(parameter.tensor);
+    exchange_.emplace(group_, std::move(parameters));
+  }
   if (config.loss.deepSupervisionWeights.size() != network_.head_count()) {
     throw Failure("ERR_CONFIG", "loss.deepSupervisionWeights: expected " + std::to_string(network_.head_count()) +
                                     " entries, found " + std::to_string(config.loss.deepSupervisionWeights.size()));
@@ -117,13 +129,13 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
   JobMark mark(*this, "training", steps);
   TrainingChunk chunk;
   chunk.first_step = step_;
-  // The columns loss, gradient norm and skipped stay on the device until the chunk is done.
-  at::Tensor history = at::zeros({steps, 3}, at::TensorOptions().device(device_).dtype(at::kFloat));
+  // The columns loss, gradient norm, skipped and stop stay on the device until the chunk is done.
+  at::Tensor history = at::zeros({steps, 4}, at::TensorOptions().device(device_).dtype(at::kFloat));
   const at::Tensor rates =
       at::tensor(learning_rates, at::kDouble).to(device_, device_.is_cpu() ? at::kDouble : at::kFloat);
   const auto work = [parts = step_parts()](const RepeatedWork::Tensors& inputs) -> RepeatedWork::Tensors {
-    const StepResult result = train_step(parts, {inputs[0], inputs[1], {}, inputs[2]}, inputs[3]);
-    return {result.loss, result.gradient_norm, result.skipped};
+    const StepResult result = train_step(parts, {inputs[0], inputs[1], {}, inputs[2]}, inputs[3], inputs[4]);
+    return {result.loss, result.gradient_norm, result.skipped, result.stop};
   };
   const uint64_t end = step_ + static_cast<uint64_t>(steps);
   RegionsAhead regions(batches_, training_cases_, /*training=*/true, step_, end);
@@ -131,8 +143,11 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
       device_, step_, end,
       [&](uint64_t step) { return held_batch_ ? *held_batch_ : training_batch(step, regions.next()); },
       /*overlap=*/!clock_.is_open());
+  const at::Tensor wishes[2] = {at::zeros({}, history.options()), at::ones({}, history.options())};
   int64_t done = 0, skipped_in_a_row = 0;
-  for (; done < steps && !stop_requested_ && skipped_in_a_row < most_skipped; ++done) {
+  bool stop = false;
+  // A rank must not end alone: its wish goes with a step to all others.
+  for (; done < steps && !stop && (group_ || !stop_requested_) && skipped_in_a_row < most_skipped; ++done) {
     clock_.start();
     const Stopwatch step_time, data_time;
     Batch batch;
@@ -145,7 +160,8 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
     }
     chunk.data_ms.push_back(data_time.ms());
     clock_.mark("data");
-    const RepeatedWork::Tensors inputs = {batch.image, batch.labels, batch.dropout, rates[done]};
+    const RepeatedWork::Tensors inputs = {batch.image, batch.labels, batch.dropout, rates[done],
+                                          wishes[group_ && stop_requested_]};
     // A benchmark looks into the step, where a graph shows nothing.
     const auto results = clock_.is_open() ? work(inputs) : training_work_(device_, inputs, work);
     history[done].copy_(at::stack(results));
@@ -155,6 +171,7 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
     float loss = std::numeric_limits<float>::quiet_NaN();
     if (device_.is_cpu()) {  // reading costs nothing there
       loss = *results[0].data_ptr<float>();
+      stop = *results[3].data_ptr<float>() != 0;
       skipped_in_a_row = *results[2].data_ptr<float>() != 0 ? skipped_in_a_row + 1 : 0;
     }
     advance(done + 1, loss);
@@ -167,6 +184,7 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
   chunk.graph_fault = training_work_.fault().value_or("");
   const bool non_finite = longest_run_of_ones(chunk.skipped) >= most_skipped;
   chunk.reason = non_finite ? "non_finite" : done < steps ? "stopped" : "completed";
+  stop_requested_ = stop_requested_ || stop;
   return chunk;
 }
 
@@ -186,7 +204,7 @@ ValidationChunk Trainer::run_validation(int64_t steps) {
       [&](uint64_t step) { return held_batch_ ? *held_batch_ : batches_.validation_batch(regions.next(), step); },
       /*overlap=*/!clock_.is_open());
   int64_t done = 0;
-  for (; done < steps && !stop_requested_; ++done) {
+  for (; done < steps && (group_ || !stop_requested_); ++done) {
     clock_.start();
     const Batch batch = batches.next();
     clock_.mark("data");
@@ -194,6 +212,11 @@ ValidationChunk Trainer::run_validation(int64_t steps) {
     losses[done].copy_((clock_.is_open() ? work(inputs) : validation_work_(device_, inputs, work))[0]);
     batches.launched();
     advance(done + 1, std::numeric_limits<float>::quiet_NaN());
+  }
+  if (group_) {
+    for (at::Tensor* column : {&counts_.true_positives, &counts_.false_positives, &counts_.false_negatives})
+      group_->sum(*column);
+    group_->sum(losses);
   }
   ValidationChunk chunk;
   chunk.loss = to_floats(losses.narrow(0, 0, done));

@@ -72,8 +72,13 @@ class Trainer {
   /// before training; more of them when they are first needed.
   CaseStorage load_cases(const CaseSource& source);
   void set_cases(std::vector<Case> training, std::vector<Case> validation);
-  /// As many steps as there are learning rates, unless stopped or `most_skipped` steps in a row are skipped. The CPU
-  /// ends right after the last of them, an accelerator after the chunk.
+  /// The largest of each number over all ranks, which must all ask; alone what is given.
+  std::vector<double> agree(const std::vector<double>& values) const {
+    return group_ ? group_->largest(values) : values;
+  }
+  /// As many steps as there are learning rates, unless stopped (a stop at any rank ends all after the same step) or
+  /// `most_skipped` steps in a row are skipped. The CPU ends right after the last of them, an accelerator after the
+  /// chunk.
   TrainingChunk run_training(const std::vector<double>& learning_rates,
                              int64_t most_skipped = std::numeric_limits<int64_t>::max());
   ValidationChunk run_validation(int64_t steps);
@@ -100,7 +105,9 @@ class Trainer {
 
   const Network& network() const { return network_; }
   /// What the steps of this trainer work on.
-  StepParts step_parts() { return {network_, forward_, loss_, optimizer_, precision_, clock_}; }
+  StepParts step_parts() {
+    return {network_, forward_, loss_, optimizer_, exchange_ ? &*exchange_ : nullptr, precision_, clock_};
+  }
   /// The batch of a training step.
   Batch training_batch(uint64_t step) const;
   /// Opened by a benchmark, it times the steps of the jobs that follow.
@@ -118,11 +125,13 @@ class Trainer {
   const TrainerConfig config_;
   const at::Device device_;
   const at::ScalarType precision_;
+  const std::shared_ptr<ProcessGroup> group_;  // null: alone
   Network network_;
   SampleParallel forward_;
   Optimizer optimizer_;
   BatchMaker batches_;
   Loss loss_;
+  std::optional<GradientExchange> exchange_;
   CaseStore training_cases_, validation_cases_;
   uint64_t step_ = 0;
   StepClock clock_;

@@ -272,9 +272,10 @@ std::pair<at::Tensor, std::vector<at::Tensor>> forward(at::TensorList logits, co
   std::vector<at::Tensor> coefficients;
   const int64_t channels = logits[0].size(1);
   const at::Tensor shares = at::empty({static_cast<int64_t>(logits.size()) * channels}, options.dtype(at::kDouble));
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const Level level = level_of(logits[i], labels, terms);
-    at::Tensor sums;
+  std::vector<at::Tensor> all_sums;
+  for (const at::Tensor& of_level : logits) {
+    const Level level = level_of(of_level, labels, terms);
+    at::Tensor& sums = all_sums.emplace_back();
     for_element_type(level.logits, [&](auto element) {
       using Element = decltype(element);
       const bool loops = level.logits.is_cpu() && !terms.kernels;
@@ -284,16 +285,25 @@ std::pair<at::Tensor, std::vector<at::Tensor>> forward(at::TensorList logits, co
         sums =
             loops ? sums_by_loops<Element, false>(level, smoothing) : sums_by_kernels<Element, false>(level, smoothing);
     });
-    const Layout& layout = level.layout;
-    coefficients.push_back(at::empty({1 + 2 * layout.samples * channels}, options));
+  }
+  const int64_t own = labels.size(0), batch = terms.batch > 0 ? terms.batch : own;
+  if (terms.gather)
+    all_sums = terms.gather(at::stack(all_sums).view({static_cast<int64_t>(logits.size()), own, -1})).unbind();
+  const int64_t samples = terms.gather ? batch : own;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    coefficients.push_back(at::empty({1 + 2 * samples * channels}, options));
     launch(labels.device(), channels,
-           LossCoefficients{sums.data_ptr<double>(), rule_of(terms, terms.level_weights[i]), layout.samples, channels,
-                            layout.voxels, terms.ignored >= 0, slopes_in(coefficients[i]),
+           LossCoefficients{all_sums[i].data_ptr<double>(), rule_of(terms, terms.level_weights[i]), samples, batch,
+                            channels, layout_of(logits[i]).voxels, terms.ignored >= 0, slopes_in(coefficients[i]),
                             coefficients[i].data_ptr<float>(),
                             shares.data_ptr<double>() + static_cast<int64_t>(i) * channels});
+    if (!terms.gather) continue;
+    const auto slopes = coefficients[i].narrow(0, 1 + 2 * terms.first_sample * channels, 2 * own * channels);
+    coefficients[i] = at::cat({coefficients[i].narrow(0, 0, 1), slopes});
   }
   const at::Tensor loss = at::empty({}, options);
-  launch(labels.device(), 1, LossTotal{shares.data_ptr<double>(), loss.data_ptr<float>(), shares.numel()});
+  const double part = terms.gather ? static_cast<double>(own) / static_cast<double>(batch) : 1;
+  launch(labels.device(), 1, LossTotal{shares.data_ptr<double>(), loss.data_ptr<float>(), shares.numel(), part});
   return {loss, coefficients};
 }
 

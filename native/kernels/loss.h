@@ -218,7 +218,7 @@ struct LossRule {
 struct LossCoefficients {
   const double* sums;  // (samples, columns)
   LossRule rule;
-  int64_t samples, channels, voxels;
+  int64_t samples, batch, channels, voxels;  // batch: the samples that the means are over
   bool has_ignored;
   DiceSlope* slopes;     // (samples, channels)
   float* entropy_slope;  // cross-entropy's gradient by one voxel's term
@@ -228,7 +228,7 @@ struct LossCoefficients {
     return sums[sample * loss_columns(channels) + column];
   }
   VOXGRAD_HOST_DEVICE double entropy_terms() const {
-    if (!has_ignored) return static_cast<double>(samples * voxels * (rule.regions ? channels : 1));
+    if (!has_ignored) return static_cast<double>(batch * voxels * (rule.regions ? channels : 1));
     double annotated = 0;
     for (int64_t sample = 0; sample < samples; ++sample) annotated += sum(sample, channels * kClassColumns);
     const double terms = annotated * static_cast<double>(rule.regions && rule.annotated_mean ? channels : 1);
@@ -241,7 +241,8 @@ struct LossCoefficients {
     for (int64_t sample = 0; sample < samples; ++sample) entropy += sum(sample, c * kClassColumns + 3);
     const bool counted = rule.regions || c > 0;  // the background has no Dice
     const int64_t rows = rule.batch_dice ? 1 : samples, of_row = rule.batch_dice ? samples : 1;
-    const double weight = rule.dice_weight / static_cast<double>(rows * (rule.regions ? channels : channels - 1));
+    const int64_t means = (rule.batch_dice ? 1 : batch) * (rule.regions ? channels : channels - 1);
+    const double weight = rule.dice_weight / static_cast<double>(means);
     for (int64_t row = 0; row < rows; ++row) {
       double probability = 0, both = 0, truth = 0;
       for (int64_t sample = row; sample < row + of_row; ++sample) {
@@ -270,11 +271,12 @@ struct LossTotal {
   const double* shares;
   float* loss;
   int64_t count;
+  double part;  // of their sum
 
   VOXGRAD_HOST_DEVICE void operator()(int64_t) const {
     double sum = 0;
     for (int64_t i = 0; i < count; ++i) sum += shares[i];
-    *loss = static_cast<float>(sum);
+    *loss = static_cast<float>(part * sum);
   }
 };
 

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <array>
+#include <functional>
 #include <tuple>
 #include <vector>
 
@@ -68,6 +69,11 @@ struct LossTerms {
   int64_t ignored;        // a label; -1: none
   at::Tensor membership;  // (labels, regions) float32 of 0 and 1; undefined without regions
   bool kernels;           // those of an accelerator, also on the CPU
+  /// Of a batch that several processes share: its samples, and the first of those given here. 0: these are all.
+  int64_t batch = 0, first_sample = 0;
+  /// From this part's sums (levels, samples, columns) those of the whole batch; empty where no part depends on another.
+  /// The loss is then a share of the whole: added over the processes it is that of the batch.
+  std::function<at::Tensor(const at::Tensor&)> gather = {};
 };
 
 /// The weighted sum of the levels' losses as a 0-dimensional float32 tensor, differentiable by the logits (B, C, ...)

@@ -2,7 +2,14 @@
 import { availableParallelism } from 'node:os'
 import type { DatasetJson } from '../dataset/dataset-json.js'
 import { VoxgradError } from '../errors.js'
-import type { AugmentationConfig, LabelsConfig, LossConfig, NetworkConfig, TrainerConfig } from '../native/binding.js'
+import {
+  type AugmentationConfig,
+  aloneInGroup,
+  type LabelsConfig,
+  type LossConfig,
+  type NetworkConfig,
+  type TrainerConfig,
+} from '../native/binding.js'
 import { type NetworkName, networkName, networkNames } from '../plan/architecture.js'
 import { roundHalfToEven } from '../plan/numpy.js'
 import type { Architecture, ArchitectureArguments, Configuration } from '../plan/plans.js'
@@ -159,6 +166,7 @@ export function resolveTrainerConfig(
       clipNorm: clipNorm ?? Number.POSITIVE_INFINITY,
     },
     augmentation,
+    group: aloneInGroup,
   }
 }
 

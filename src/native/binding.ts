@@ -76,6 +76,7 @@ export interface TrainerConfig {
   precision: 'float32' | 'bfloat16' | 'float16'
   /** Decimal text of an unsigned 64-bit number. */
   seed: string
+  /** Of all ranks together. */
   batchSize: number
   /** (z, y, x), or (y, x) for a 2D configuration. */
   patchSize: number[]
@@ -91,6 +92,33 @@ export interface TrainerConfig {
   loss: LossConfig
   optimizer: OptimizerConfig
   augmentation: AugmentationConfig
+  group: RanksConfig
+}
+
+/** Which of the processes that train one network together this one is. With one rank the rest is not looked at. */
+export interface RanksConfig {
+  rank: number
+  ranks: number
+  /** Where the ranks meet: the host of the store, and its port. */
+  address: string
+  port: number
+  /** This rank runs the store; otherwise somebody else does. */
+  hostsStore: boolean
+  /** Ranks of another attempt of the same run do not meet these. */
+  attempt: string
+  /** The longest wait for the other ranks. */
+  timeoutSeconds: number
+}
+
+/** A process that trains by itself. */
+export const aloneInGroup: RanksConfig = {
+  rank: 0,
+  ranks: 1,
+  address: '',
+  port: 0,
+  hostsStore: false,
+  attempt: '',
+  timeoutSeconds: 0,
 }
 
 export interface NetworkConfig {
@@ -441,7 +469,8 @@ export interface NativeTensor {
 export type OpArgument = number | boolean | string | null | number[] | NativeTensor
 
 export interface NativeBinding {
-  versions(): { libtorch: string; compiler: string; cpu: string }
+  /** collectives: gloo, with which several ranks train together, or none. */
+  versions(): { libtorch: string; compiler: string; cpu: string; collectives: string }
 
   /** Intensities drawn and extents after the crop to nonzero. segmentation: labels as float32, shape (1, z, y, x). */
   fingerprintCase(job: { image: NativeImage; segmentation: Float32Array; samples: number }): Promise<CaseFingerprint>

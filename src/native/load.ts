@@ -38,6 +38,8 @@ export function loadAddon(file: string): NativeBinding {
     // Read once, when the OpenMP library is loaded. By default its waiting threads spin for milliseconds, and training
     // crawls wherever another process wants the same cores; 10,000 turns keep the pace of a quiet machine as well.
     if (process.env.OMP_WAIT_POLICY === undefined) process.env.GOMP_SPINCOUNT ??= '10000'
+    // What c10d warns of comes as an error as well, in words.
+    process.env.TORCH_CPP_LOG_LEVEL ??= 'ERROR'
     // libtorch's own switch for huge pages: large activations then cost a tenth less time to come and go.
     process.env.THP_MEM_ALLOC_ENABLE ??= '1'
     const addon = createRequire(import.meta.url)(file) as NativeBinding & { Trainer: new () => OpenableTrainer }

@@ -1,5 +1,11 @@
 // A complete TrainerConfig for tests of the engine, and the networks that goldens describe.
-import type { LabelsConfig, NetworkConfig, OptimizerConfig, TrainerConfig } from '../../src/native/binding.js'
+import {
+  aloneInGroup,
+  type LabelsConfig,
+  type NetworkConfig,
+  type OptimizerConfig,
+  type TrainerConfig,
+} from '../../src/native/binding.js'
 import { defaultConfig } from '../augment/default-config.js'
 
 /** What differs between the networks of a test; all else is nnU-Net's default. */
@@ -92,5 +98,6 @@ export function trainerConfig(shape: NetworkShape): TrainerConfig {
       mirrorAxes: shape.patchSize.map((_, axis) => axis),
       maskImage: Array(shape.inputChannels - (shape.previousStageLabels ?? 0)).fill(false),
     },
+    group: aloneInGroup,
   }
 }
