@@ -1,11 +1,16 @@
-// voxgrad dashboard: a live page of all runs in the browser, until Ctrl-C.
+// voxgrad dashboard: a live page of all runs in the browser, until Ctrl-C; and the same beside a training.
+import { realpathSync } from 'node:fs'
 import path from 'node:path'
 import type { Command } from 'commander'
-import type { FolderOptions } from '../config/folders.js'
+import type { FolderOptions, Folders } from '../config/folders.js'
 import { defaultDashboardPort } from '../config/schema.js'
 import type { DataRoots } from '../dashboard/cases.js'
+import type { Progress } from '../dashboard/messages.js'
+import type { Dashboard } from '../dashboard/server.js'
 import { VoxgradError } from '../errors.js'
-import { addCommonFlags, type CommonFlags, makeContext, wholeNumber } from './context.js'
+import type { Run, RunEvent } from '../train/events.js'
+import { addCommonFlags, type CommonFlags, type Context, makeContext, wholeNumber } from './context.js'
+import { follow } from './follow.js'
 
 interface DashboardFlags extends CommonFlags {
   port?: string
@@ -24,17 +29,10 @@ export function addDashboard(program: Command): void {
     .addHelpText('after', '\nExamples:\n  voxgrad dashboard\n  voxgrad dashboard experiments --port 8080')
   addCommonFlags(command, ['raw', 'preprocessed', 'results']).action(
     async (folder: string | undefined, flags: DashboardFlags) => {
-      const { view, json, folders, folderOptions } = makeContext(flags)
+      const context = makeContext(flags)
+      const { view, folders } = context
       const root = folder === undefined ? folders.results : path.resolve(folder)
-      // Only this verb needs a web server.
-      const { startDashboard } = await import('../dashboard/server.js')
-      const dashboard = await startDashboard({
-        folder: root,
-        port: portOf(flags.port),
-        roots: dataRoots(folderOptions),
-      })
-      json?.write({ type: 'dashboard', url: dashboard.url })
-      view.message(`The runs below ${root}: ${dashboard.url}`)
+      const dashboard = await open(root, '--port', flags.port, context)
       view.message('Ctrl-C ends it.')
       await endSignal()
       await dashboard.close()
@@ -50,11 +48,87 @@ function dataRoots({ raw, preprocessed }: FolderOptions): DataRoots {
   }
 }
 
-/** @throws VoxgradError ERR_CONFIG */
-export function portOf(text: string | undefined): number {
-  const port = text === undefined ? defaultDashboardPort : wholeNumber('--port', text, 0)
+/** Starts the server and says where it is. */
+async function open(
+  folder: string,
+  portFlag: string,
+  portText: string | undefined,
+  { view, json, folderOptions }: Context,
+): Promise<Dashboard> {
+  const port = portOf(portFlag, portText)
+  // Only who asks for it needs a web server.
+  const { startDashboard } = await import('../dashboard/server.js')
+  const dashboard = await startDashboard({ folder, port, portFlag, roots: dataRoots(folderOptions) })
+  json?.write({ type: 'dashboard', url: dashboard.url })
+  view.message(`Dashboard of the runs below ${folder}: ${dashboard.url}`)
+  return dashboard
+}
+
+function portOf(flag: string, text: string | undefined): number {
+  const port = text === undefined ? defaultDashboardPort : wholeNumber(flag, text, 0)
   if (port <= 65535) return port
-  throw new VoxgradError('ERR_CONFIG', `--port: expected a number of at most 65535, found "${text}"`)
+  throw new VoxgradError('ERR_CONFIG', `${flag}: expected a number of at most 65535, found "${text}"`)
+}
+
+/** Flags of `train` and `resume`. */
+export interface WatchFlags {
+  dashboard?: boolean
+  dashboardPort?: string
+}
+
+export function addWatchFlags(command: Command): Command {
+  return command
+    .option('--dashboard', 'Show the run in the browser, live, for as long as it goes (docs/dashboard.md).')
+    .option('--dashboard-port <number>', `Its port; 0 takes a free one (default: ${defaultDashboardPort}).`)
+}
+
+/**
+ * Follows a run, with a dashboard beside it where the flags ask for one.
+ * @param start starts the run; not called where there can be no dashboard
+ * @param runFolder where it is known before the start; else the run is below the results root
+ * @throws VoxgradError as follow() does, ERR_CONFIG for a port that cannot be had
+ */
+export async function followWatched<Result>(
+  start: () => Run<Result>,
+  runFolder: string | undefined,
+  flags: WatchFlags,
+  context: Context,
+): Promise<Result> {
+  if (!flags.dashboard && flags.dashboardPort === undefined) return follow(start(), context)
+  const root = rootOf(runFolder, context.folders)
+  const dashboard = await open(root, '--dashboard-port', flags.dashboardPort, context)
+  let folder = ''
+  const watch = (event: RunEvent) => {
+    if (event.type === 'run_started') folder = realpathSync(event.folder)
+    const progress = progressOf(event)
+    if (progress !== undefined) dashboard.setProgress(folder, progress)
+  }
+  try {
+    return await follow(start(), context, watch)
+  } finally {
+    await dashboard.close()
+  }
+}
+
+/** All results, where the run is one of them. */
+function rootOf(runFolder: string | undefined, folders: Folders): string {
+  if (runFolder === undefined) return folders.results
+  const run = path.resolve(runFolder)
+  let results: string
+  try {
+    results = folders.results
+  } catch {
+    return run
+  }
+  return run.startsWith(`${results}/`) ? results : run
+}
+
+/** undefined for an event that says nothing about it. */
+function progressOf(event: RunEvent): Progress | null | undefined {
+  if (event.type === 'stop' || event.type === 'validation_finished') return null
+  if (!('done' in event) || event.type === 'preparing') return undefined
+  const { done, total, secondsLeft } = event
+  return { job: event.type === 'progress' ? event.job : 'cases', done, total, secondsLeft }
 }
 
 /** Resolves at the first signal to end. */

@@ -4,10 +4,11 @@ import { parseOptions, type ResumeInput, resumeOptionsSchema } from '../config/s
 import type { RunResult } from '../train/events.js'
 import { runInChild } from '../train/supervisor.js'
 import { addCommonFlags, type CommonFlags, makeContext } from './context.js'
-import { exitCodeOf, follow } from './follow.js'
+import { addWatchFlags, followWatched, type WatchFlags } from './dashboard.js'
+import { exitCodeOf } from './follow.js'
 import { addBudgetFlags, type BudgetFlags, budgetFlags, type OptionTree, setAt, setNumbers } from './options.js'
 
-interface ResumeFlags extends CommonFlags, BudgetFlags {
+interface ResumeFlags extends CommonFlags, BudgetFlags, WatchFlags {
   from?: string
   schedule?: string
 }
@@ -36,6 +37,7 @@ Examples:
 docs/longer-training.md says what each way of training longer does; \`voxgrad advise RUN\` says what it would bring.`,
     )
   addBudgetFlags(command, { epochs: 'as before', stepsPerEpoch: 'as before', valSteps: 'as before' })
+  addWatchFlags(command)
   addCommonFlags(command, ['raw', 'preprocessed', 'results']).action(async (run: string, flags: ResumeFlags) => {
     const context = makeContext(flags)
     const tree: OptionTree = { run, folders: context.folderOptions }
@@ -44,6 +46,7 @@ docs/longer-training.md says what each way of training longer does; \`voxgrad ad
     setNumbers(tree, flags, budgetFlags)
     const input = tree as unknown as ResumeInput
     parseOptions(resumeOptionsSchema, input, 'options of resume')
-    process.exitCode = exitCodeOf(await follow(runInChild<RunResult>({ kind: 'resume', options: input }), context))
+    const start = () => runInChild<RunResult>({ kind: 'resume', options: input })
+    process.exitCode = exitCodeOf(await followWatched(start, run, flags, context))
   })
 }

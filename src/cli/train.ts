@@ -5,8 +5,9 @@ import { parseOptions, type TrainInput, trainOptionsSchema } from '../config/sch
 import type { RunResult } from '../train/events.js'
 import { runInChild } from '../train/supervisor.js'
 import { addCommonFlags, type CommonFlags, type Context, makeContext } from './context.js'
+import { addWatchFlags, followWatched, type WatchFlags } from './dashboard.js'
 import { showDryRun } from './dry-run.js'
-import { exitCodeOf, follow } from './follow.js'
+import { exitCodeOf } from './follow.js'
 import {
   addBudgetFlags,
   type BudgetFlags,
@@ -21,7 +22,7 @@ import {
   setNumbers,
 } from './options.js'
 
-interface TrainFlags extends CommonFlags, BudgetFlags {
+interface TrainFlags extends CommonFlags, BudgetFlags, WatchFlags {
   plans?: string
   device?: string
   seed?: string
@@ -98,6 +99,7 @@ Examples:
   voxgrad train 4 3d_fullres 0 --config options.yaml --dry-run`,
     )
   addBudgetFlags(command, { epochs: '1000', stepsPerEpoch: '250', valSteps: '50' })
+  addWatchFlags(command)
   addCommonFlags(command, ['raw', 'preprocessed', 'results']).action(
     async (dataset: string, configuration: string, fold: string, flags: TrainFlags) => {
       const context = makeContext(flags)
@@ -108,7 +110,12 @@ Examples:
         await showDryRun(options, context)
         return
       }
-      const result = await follow(runInChild<RunResult>({ kind: 'train', options: input }), context)
+      const result = await followWatched(
+        () => runInChild<RunResult>({ kind: 'train', options: input }),
+        options.run,
+        flags,
+        context,
+      )
       process.exitCode = exitCodeOf(result)
     },
   )

@@ -29,8 +29,16 @@ export interface RunState {
   labels: string[]
   /** Finished validations: of the weights of which checkpoint. */
   validations: Weights[]
-  /** Within the epoch, where the training was started with this dashboard. */
-  progress: { job: 'training' | 'validation'; done: number; total: number; loss: number | null } | null
+  /** Within the epoch or the validation at the end, where the training was started with this dashboard. */
+  progress: Progress | null
+}
+
+export interface Progress {
+  /** Steps, or batches of validation, of the present epoch, or cases of the validation at the end. */
+  job: 'training' | 'validation' | 'cases'
+  done: number
+  total: number
+  secondsLeft: number | null
 }
 
 export type Weights = 'final' | 'best' | 'latest'

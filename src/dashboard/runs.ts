@@ -10,7 +10,7 @@ import { ownerOf } from '../train/lock.js'
 import { findRuns, overviewOf } from '../train/overview.js'
 import type { RunFolder, RunRecord } from '../train/run-folder.js'
 import { OutsideError, openInside, readInside } from './inside.js'
-import { type Lines, type RunState, weights } from './messages.js'
+import { type Lines, type Progress, type RunState, weights } from './messages.js'
 import { RunLines } from './run-lines.js'
 import { Tail } from './tail.js'
 
@@ -44,7 +44,6 @@ interface Entry extends Omit<WatchedRun, 'state'> {
   recordStamp: string
   fault: string | null
   labels: string[]
-  progress: RunState['progress']
 }
 
 const idOf = (name: string): string => createHash('sha256').update(name).digest('base64url').slice(0, 16)
@@ -55,6 +54,8 @@ export class RunsWatch {
   readonly #ending = new AbortController()
   #loop: Promise<void> | undefined
   #sequence = 0
+  /** Of the one run that is trained beside this dashboard. */
+  #progress: { folder: string; progress: Progress | null } | undefined
   /** The folder as realpath gives it; the path itself until it exists. */
   #root: string
 
@@ -100,8 +101,8 @@ export class RunsWatch {
   }
 
   /** How far the present epoch of a run is, which its files do not say. */
-  setProgress(folder: string, progress: RunState['progress']): void {
-    for (const entry of this.#entries.values()) if (entry.folder.folder === folder) entry.progress = progress
+  setProgress(folder: string, progress: Progress | null): void {
+    this.#progress = { folder, progress }
   }
 
   async #watch(): Promise<void> {
@@ -148,7 +149,6 @@ export class RunsWatch {
       recordStamp: '',
       fault: null,
       labels: [],
-      progress: null,
     }
   }
 
@@ -175,7 +175,8 @@ export class RunsWatch {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
       entry.fault = error instanceof OutsideError ? `${error.message}, so it is not read.` : (error as Error).message
     }
-    const state = stateOf(entry)
+    const { folder, progress = null } = this.#progress ?? {}
+    const state = stateOf(entry, folder === entry.folder.folder ? progress : null)
     if (JSON.stringify(state) === JSON.stringify(entry.state)) return
     entry.state = state
     entry.stateSequence = ++this.#sequence
@@ -200,12 +201,13 @@ export class RunsWatch {
   }
 }
 
-function stateOf(entry: Entry): RunState {
-  const { id, name, folder, record, labels, progress } = entry
+function stateOf(entry: Entry, progress: Progress | null): RunState {
+  const { id, name, folder, record, labels } = entry
   let fault = entry.fault
   if (record && fault === null) {
     try {
       const overview = overviewOf(folder, record, entry.lines.overviewLines, ownerOf(folder.folder))
+      const isLive = overview.status === 'running'
       return {
         id,
         name,
@@ -221,14 +223,14 @@ function stateOf(entry: Entry): RunState {
         totalSteps: overview.totalSteps,
         emaDice: overview.ema_fg_dice,
         best: overview.best,
-        secondsLeft: overview.secondsLeft,
+        secondsLeft: (isLive ? progress?.secondsLeft : null) ?? overview.secondsLeft,
         startedAt: overview.startedAt,
         updatedAt: overview.updatedAt,
         device: String(record.device),
         seed: String(record.seed),
         labels,
         validations: weights.filter((one) => existsSync(path.join(folder.validation(one), 'summary.json'))),
-        progress: overview.status === 'running' ? progress : null,
+        progress: isLive ? progress : null,
       }
     } catch (error) {
       fault = (error as Error).message

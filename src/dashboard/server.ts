@@ -11,7 +11,7 @@ import { VoxgradError } from '../errors.js'
 import { type Assets, loadAssets } from './assets.js'
 import { Cases, type DataRoots, type VolumeKind } from './cases.js'
 import { cookieName, judge } from './guard.js'
-import type { RunState } from './messages.js'
+import type { Progress } from './messages.js'
 import { type Change, RunsWatch } from './runs.js'
 
 export interface DashboardOptions {
@@ -19,6 +19,8 @@ export interface DashboardOptions {
   folder: string
   /** 0 takes a free one. */
   port: number
+  /** What names the port, for the message that it is in use. */
+  portFlag?: string
   /** Where images and truth of validation cases lie; those that a run's options name come after them. */
   roots?: DataRoots
 }
@@ -27,7 +29,7 @@ export interface Dashboard {
   /** With the token: whoever has it may look. */
   url: string
   /** How far the present epoch of a run is, which its files do not say. */
-  setProgress(folder: string, progress: RunState['progress']): void
+  setProgress(folder: string, progress: Progress | null): void
   close(): Promise<void>
 }
 
@@ -37,7 +39,12 @@ const tokenBytes = 16
  * Serves the runs below a folder on the loopback interface.
  * @throws VoxgradError ERR_CONFIG if the port is in use, ERR_INTERNAL if the page was not built
  */
-export async function startDashboard({ folder, port, roots = {} }: DashboardOptions): Promise<Dashboard> {
+export async function startDashboard({
+  folder,
+  port,
+  portFlag = '--port',
+  roots = {},
+}: DashboardOptions): Promise<Dashboard> {
   const assets = await loadAssets()
   const runs = new RunsWatch(folder)
   const token = randomBytes(tokenBytes).toString('base64url')
@@ -57,7 +64,7 @@ export async function startDashboard({ folder, port, roots = {} }: DashboardOpti
     }
   })
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(portFault(error, port)))
+    server.once('error', (error: NodeJS.ErrnoException) => reject(portFault(error, port, portFlag)))
     server.listen({ port, host: '127.0.0.1', exclusive: true }, resolve)
   })
   secret.port = (server.address() as AddressInfo).port
@@ -91,11 +98,11 @@ function askedOf({ method, url, headers }: IncomingMessage) {
   }
 }
 
-function portFault(error: NodeJS.ErrnoException, port: number): VoxgradError {
+function portFault(error: NodeJS.ErrnoException, port: number, flag: string): VoxgradError {
   const why = error.code === 'EADDRINUSE' ? 'another program (perhaps a dashboard) listens there' : error.message
   return new VoxgradError(
     'ERR_CONFIG',
-    `--port: expected a port that is free, but ${why}: ${port}. Give another one, or --port 0 for any that is free.`,
+    `${flag}: expected a port that is free, but ${why}: ${port}. Give another one, or ${flag} 0 for any that is free.`,
   )
 }
 

@@ -36,13 +36,13 @@ export function shortNames(states: readonly RunState[]): string[] {
 
 export const statusWord = (state: RunState): string => state.status
 
+const jobs = { training: 'step', validation: 'validation', cases: 'case' }
+
 /** "epoch 12 of 50", with what is done of the present one where that is known. */
 export function progressText(state: RunState): string {
   const { epoch, epochs, status, progress } = state
   if (status === 'unreadable') return ''
-  const within = progress
-    ? `, ${progress.job === 'training' ? 'step' : 'validation'} ${progress.done}/${progress.total}`
-    : ''
+  const within = progress ? `, ${jobs[progress.job]} ${progress.done}/${progress.total}` : ''
   return `epoch ${epoch} of ${epochs}${within}`
 }
 
