@@ -1,7 +1,7 @@
 // What is benchmarked: a named shape, or a configuration of a plans file.
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { nearest } from '../config/issues.js'
+import { didYouMean } from '../config/issues.js'
 import type { TrainableConfiguration, TrainableDataset } from '../config/resolve.js'
 import type { BenchOptions } from '../config/schema.js'
 import { readDatasetJson } from '../dataset/dataset-json.js'
@@ -74,10 +74,9 @@ export async function readShape(
   if (Object.hasOwn(namedShapes, plan)) return shapeOf(plan as keyof typeof namedShapes)
   if (!existsSync(plan)) {
     const names = Object.keys(namedShapes)
-    const near = nearest(plan, names)
     throw new VoxgradError(
       'ERR_CONFIG',
-      `bench: expected a plans file or one of the shapes ${names.join(', ')}, found "${plan}"${near ? `; did you mean ${near}?` : ''}`,
+      `bench: expected a plans file or one of the shapes ${names.join(', ')}, found "${plan}"${didYouMean(plan, names)}`,
     )
   }
   const plans = await readPlans(plan)

@@ -4,6 +4,7 @@ import path from 'node:path'
 import tab from '@bomb.sh/tab/commander'
 import type { Command } from 'commander'
 import { presets } from '../plan/presets.js'
+import { JsonLines } from '../report/json.js'
 
 /** Values of flags that take one of few words. */
 const words: Record<string, readonly string[]> = {
@@ -36,6 +37,19 @@ function completePath(complete: Complete): void {
     complete(`${folder}${entry.name}${entry.isDirectory() ? '/' : ''}`, '')
 }
 
+/** What a function prints, which the library does not return. */
+function printed(print: () => void): string {
+  const lines: string[] = []
+  const { log } = console
+  console.log = (text: string) => lines.push(`${text}\n`)
+  try {
+    print()
+  } finally {
+    console.log = log
+  }
+  return lines.join('')
+}
+
 /** After all verbs: what they offer is read from the program itself. */
 export function addCompletion(program: Command): void {
   const completion = tab(program, { completionCommandName: 'completion' })
@@ -49,10 +63,16 @@ export function addCompletion(program: Command): void {
         }
     }
   }
-  program.commands
-    .find((command) => command.name() === 'completion')
-    ?.summary('Print the completion script of a shell.')
+  const verb = program.commands.find((command) => command.name() === 'completion') as Command
+  verb
+    .summary('Print the completion script of a shell.')
     .description('Prints a script that completes verbs, flags and their values in a shell.')
+    .option('--json', 'Write the script as the value of a JSON object.')
+    .action((shell: 'bash' | 'zsh' | 'fish' | 'powershell', { json }: { json?: boolean }) => {
+      const print = () => completion.setup(program.name(), program.name(), shell)
+      if (json) new JsonLines(process.stdout).write({ type: 'completion', shell, script: printed(print) })
+      else print()
+    })
     .addHelpText(
       'after',
       `

@@ -56,6 +56,8 @@ export function addConfig(program: Command): void {
   config
     .command('schema')
     .summary("Print the file's JSON Schema, with which editors complete and check it.")
-    .option('--json', 'The same: the schema is JSON.')
-    .action(() => void process.stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`))
+    .option('--json', 'The same in one line.')
+    .action(({ json }: CommonFlags) => {
+      process.stdout.write(`${JSON.stringify(configJsonSchema(), null, json ? 0 : 2)}\n`)
+    })
 }

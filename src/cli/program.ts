@@ -64,7 +64,11 @@ export async function runProgram(): Promise<void> {
 
   const json = process.argv.includes('--json')
   try {
-    await program.parseAsync()
+    const given = process.argv.slice(2)
+    const [verb, about] = given
+    // Of a verb that is not there, `help` would print everything instead of saying so.
+    const isUnknown = verb === 'help' && about !== undefined && !program.commands.some((one) => one.name() === about)
+    await program.parseAsync(isUnknown ? [about] : given, { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) process.exitCode = reportFailure(error, json)
     else if (error.exitCode !== 0) process.exitCode = reportUsage(error.message.replace(/^error: /, ''), json)

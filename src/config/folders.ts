@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { VoxgradError } from '../errors.js'
+import { didYouMean } from './issues.js'
 
 /** Absolute paths. A root that is not set throws ERR_CONFIG only when it is asked for. */
 export interface Folders {
@@ -101,7 +102,7 @@ export function findDataset(folders: Folders, idOrName: string): DatasetName {
   const there = found.size === 0 ? 'no dataset (a folder named Dataset004_NAME)' : list([...found.values()])
   throw new VoxgradError(
     'ERR_DATASET',
-    `Dataset ${idOrName} was not found. Expected an id (4 or 004) or a name (Dataset004_NAME); in ${searched.join(', ')} there is ${there}.`,
+    `Dataset ${idOrName} was not found. Expected an id (4 or 004) or a name (Dataset004_NAME); in ${searched.join(', ')} there is ${there}${didYouMean(idOrName, [...found.keys()]) || '.'}`,
   )
 }
 

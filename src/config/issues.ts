@@ -30,7 +30,8 @@ export function describeIssues(schema: z.ZodType, issues: readonly Issue[], inpu
     const place = where.join('.')
     const text = (issue.code === 'custom' ? undefined : numberText(schemaAt(root, where))) ?? describe(issue)
     const shown = typeof found === 'object' && found !== null && issue.code === 'custom' ? '' : `, found ${show(found)}`
-    return [`${place === '' ? text : `${place}: ${text}`}${place === '' ? '' : shown}`]
+    const hint = typeof found === 'string' ? didYouMean(found, valuesOf(issue)) : ''
+    return [place === '' ? text : `${place}: ${text}${shown}${hint}`]
   })
 }
 
@@ -53,6 +54,12 @@ function describe(issue: Issue): string {
     default:
       return issue.message
   }
+}
+
+/** The words that would have been right. */
+function valuesOf(issue: Issue): string[] {
+  if (issue.code === 'invalid_value') return issue.values.filter((value) => typeof value === 'string')
+  return issue.code === 'invalid_union' ? issue.errors.flat().flatMap(valuesOf) : []
 }
 
 function nameOfType(expected: string): string {
@@ -105,13 +112,20 @@ function numberText(schema: JsonSchema | undefined): string | undefined {
   return `expected ${[`a ${schema.type === 'integer' ? 'whole ' : ''}number`, limits.join(' and ')].join(' ').trim()}`
 }
 
+/** `; did you mean tiny?` to go on with a sentence; empty where no candidate is near. */
+export function didYouMean(word: string, candidates: readonly string[]): string {
+  const near = nearest(word, candidates)
+  return near === undefined ? '' : `; did you mean ${near}?`
+}
+
 /** The candidate with the smallest edit distance, if it is small for the length of the word. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined
   let least = Math.max(2, Math.floor(word.length / 3)) + 1
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase())
-    if (distance < least) [best, least] = [candidate, distance]
+    // Two words that share nothing are not near each other, however short they are.
+    if (distance < least && distance < Math.max(word.length, candidate.length)) [best, least] = [candidate, distance]
   }
   return best
 }

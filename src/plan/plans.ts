@@ -1,4 +1,5 @@
 // nnU-Net's fingerprint and plans files: their types (the keys are the files' own), reading, inheritance.
+import { didYouMean } from '../config/issues.js'
 import { VoxgradError } from '../errors.js'
 import { readJson } from '../files.js'
 import type { JsonObject } from '../json.js'
@@ -144,10 +145,14 @@ export function checkPlans(value: unknown, origin: string): Plans {
  * @throws VoxgradError ERR_CONFIG for an unknown name, ERR_FORMAT for a cycle or missing keys
  */
 export function resolveConfiguration(plans: Plans, name: string): Configuration {
-  const there = Object.keys(plans.configurations).join(', ')
+  const names = Object.keys(plans.configurations)
+  const there = names.join(', ')
   const where = `Plans ${plans.plans_name} of ${plans.dataset_name}`
   if (!Object.hasOwn(plans.configurations, name)) {
-    throw new VoxgradError('ERR_CONFIG', `${where} have no configuration ${name}; they have ${there}.`)
+    throw new VoxgradError(
+      'ERR_CONFIG',
+      `${where} have no configuration ${name}; they have ${there}${didYouMean(name, names) || '.'}`,
+    )
   }
   const resolve = (current: string, visited: string[]): ConfigurationEntry => {
     if (visited.includes(current)) {

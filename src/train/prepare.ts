@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { findDataset, resolveFolders } from '../config/folders.js'
+import { didYouMean } from '../config/issues.js'
 import type { PlanInput, PreprocessInput, TrainOptions } from '../config/schema.js'
 import { VoxgradError } from '../errors.js'
 import { type PlanResult, plan } from '../plan/plan.js'
@@ -78,9 +79,9 @@ function presetOf(plansName: string, plansFile: string): PresetName {
   const names = Object.keys(presets) as PresetName[]
   const preset = names.find((name) => presets[name].plansName === plansName)
   if (preset !== undefined) return preset
-  const known = names.map((name) => presets[name].plansName).join(', ')
+  const known = names.map((name) => presets[name].plansName)
   throw new VoxgradError(
     'ERR_CONFIG',
-    `${plansFile} is missing, and no preset of voxgrad writes plans of this name; they write ${known}. Check --plans.`,
+    `${plansFile} is missing, and no preset of voxgrad writes plans of this name; they write ${known.join(', ')}. Check --plans${didYouMean(plansName, known) || '.'}`,
   )
 }

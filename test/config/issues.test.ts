@@ -66,4 +66,5 @@ test('nearest finds typing errors and nothing far away', () => {
   expect(nearest('epocs', ['steps', 'epochs'])).toBe('epochs')
   expect(nearest('weightdecay', ['weightDecay'])).toBe('weightDecay')
   expect(nearest('zzz', ['steps', 'epochs'])).toBeUndefined()
+  expect(nearest('2d', ['a', 'orphan'])).toBeUndefined()
 })
