@@ -29,6 +29,9 @@ export function fetchTorch(version, target, say) {
   return folder
 }
 
+/** Whether this machine has a GPU, or VOXGRAD_GPU=1 says that the next will, as where a container's image is built. */
+export const wantsGpu = () => existsSync('/dev/nvidia0') || process.env.VOXGRAD_GPU === '1'
+
 /** A CUDA wheel's libtorch_cpu.so needs the CUDA runtime and CUPTI even on the CPU; with a GPU, all that the wheel names. */
 function fetchCudaRuntime(target, metadata, say) {
   const requirements = metadata
@@ -37,7 +40,7 @@ function fetchCudaRuntime(target, metadata, say) {
     .map((line) => line.slice('Requires-Dist: '.length).split(';')[0].trim())
   const toolkit = requirements.map((r) => /^cuda-toolkit\[.*\]==(.+)$/.exec(r)).find(Boolean)
   if (!toolkit) return // a wheel without CUDA
-  const withGpu = existsSync('/dev/nvidia0')
+  const withGpu = wantsGpu()
   const done = path.join(target, `cuda-${toolkit[1]}-${withGpu ? 'gpu' : 'cpu'}.txt`)
   if (existsSync(done)) return
   say(`fetching the CUDA ${toolkit[1]} libraries that this torch loads`)

@@ -9,7 +9,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statS
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { fetchTorch, isLibtorch, pipInstall } from './libtorch.mjs'
+import { fetchTorch, isLibtorch, pipInstall, wantsGpu } from './libtorch.mjs'
 
 const TORCH_PIN = '2.15.0'
 const TORCH_OLDEST = [2, 9]
@@ -157,7 +157,7 @@ function setUpNative() {
     ...(process.env.BLOSC2 ? [`--CDBLOSC2=${process.env.BLOSC2}`] : []),
   ])
   say(`native build took ${((Date.now() - started) / 1000).toFixed(0)} s`)
-  if (!existsSync('/dev/nvidia0')) return
+  if (!wantsGpu()) return
   say('building the CUDA kernels')
   run(process.execPath, [path.join(root, 'scripts/build-cuda.mjs'), '--quiet'])
 }

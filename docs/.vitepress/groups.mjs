@@ -36,6 +36,16 @@ export const groups = [
   { text: 'Inside', pages: ['architecture', 'one-step', 'decisions', 'contributing'] },
 ]
 
+/** For pages whose heading is long. */
+const shortTitles = {
+  labels: 'Labels, regions, cascades',
+  optimizers: 'Optimizer and learning rate',
+  resuming: 'Stopping and resuming',
+  'one-step': 'One training step',
+  'non-finite': 'Losses that are not finite',
+  'api/index': 'API',
+}
+
 /** Names of all pages below docs/, without .md, but the start page and the pages of single functions, types and files. */
 export function pages() {
   return readdirSync(docs, { recursive: true })
@@ -70,6 +80,6 @@ export function sidebar() {
     text,
     items: names
       .filter((page) => existsSync(path.join(docs, `${page}.md`)))
-      .map((page) => ({ text: titleOf(page), link: `/${page}`.replace(/index$/, '') })),
+      .map((page) => ({ text: shortTitles[page] ?? titleOf(page), link: `/${page}`.replace(/index$/, '') })),
   }))
 }

@@ -5,7 +5,7 @@ import { docs } from './groups.mjs'
 
 const repository = path.dirname(docs)
 const folder = path.join(docs, 'source')
-const languages = { mjs: 'js', service: 'ini', sbatch: 'sh', '': 'sh' }
+const languages = { mjs: 'js', service: 'ini', sbatch: 'sh', dockerignore: 'txt', '': 'dockerfile' }
 
 /** The page of a file, without .md: `source/examples/benchmark-ts`. */
 const pageOf = (file) => `source/${file.replaceAll('.', '-')}`

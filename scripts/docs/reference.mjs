@@ -119,7 +119,7 @@ const optionRows = (schema, prefix) =>
     cell(option.description ?? ''),
   ])
 
-const optionHead = ['key', 'what it may be', 'default', 'meaning']
+const optionHead = ['key', 'value', 'default', 'meaning']
 
 const jsonSchema = (schema) => z.toJSONSchema(schema, { io: 'input' })
 
