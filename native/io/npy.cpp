@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <filesystem>
 #include <optional>
@@ -52,7 +53,7 @@ Header read_header(const InputFile& file) {
   file.read(start, text.data(), count);
 
   const auto type = field(text, "'descr': '", '\''), extents = field(text, "'shape': (", ')');
-  if (!type || type->size() != 3 || ((*type)[0] != '<' && (*type)[0] != '|') || !extents)
+  if (!type || type->size() != 3 || ((*type)[0] != '<' && (*type)[0] != '|') || !std::islower((*type)[1]) || !extents)
     refuse(path, "expected an array of little-endian numbers, found " + text.substr(0, longest_quote));
   const auto element = type_of_numpy_name(type->substr(1));
   if (!element) refuse(path, "holds numbers of type " + std::string(type->substr(1)) + ", which voxgrad does not read");

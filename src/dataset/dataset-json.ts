@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { VoxgradError } from '../errors.js'
 import { readJson } from '../files.js'
 import { type JsonObject, keysInFileOrder } from '../json.js'
+import { isPlainName } from '../names.js'
 
 /** One entry of "labels": a label, or a region made of several. */
 export interface LabelEntry {
@@ -60,15 +61,22 @@ const channelNames = z
   .record(z.string(), z.string())
   .refine((names) => Object.keys(names).length > 0, 'at least one channel is needed')
 
+const caseNameText = 'the name of a case must be a file name, without / or \\'
+/** It becomes the name of files. */
+export const caseName = z.string().refine(isPlainName, caseNameText)
+
 const schema = z.looseObject({
   channel_names: channelNames.optional(),
   modality: channelNames.optional(),
   labels: z.record(z.string(), label),
   regions_class_order: z.array(z.number().int()).optional(),
   numTraining: z.number().int().positive(),
-  file_ending: z.string().startsWith('.', 'must start with a dot, such as ".nii.gz"'),
+  file_ending: z.string().regex(/^(\.\w+)+$/, 'must be a dot and letters, such as ".nii.gz"'),
   overwrite_image_reader_writer: z.string().optional(),
-  dataset: z.record(z.string(), z.looseObject({ images: z.array(z.string()).min(1), label: z.string() })).optional(),
+  dataset: z
+    .record(z.string(), z.looseObject({ images: z.array(z.string()).min(1), label: z.string() }))
+    .refine((cases) => Object.keys(cases).every(isPlainName), caseNameText)
+    .optional(),
 })
 
 /**

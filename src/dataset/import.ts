@@ -10,6 +10,7 @@ import { type Folders, parseDatasetName } from '../config/folders.js'
 import { VoxgradError } from '../errors.js'
 import { makeFolder, readJson, reasonOf, syncFolder } from '../files.js'
 import { formatJson, type JsonObject, keysInFileOrder } from '../json.js'
+import { isWithin } from '../names.js'
 import { parseDatasetJson } from './dataset-json.js'
 import { readCaseImages } from './image.js'
 import { type NiftiImage, readNifti, scaledVoxels, type WritableVoxels, writeNifti } from './nifti.js'
@@ -128,7 +129,7 @@ function collectSources(folder: string, content: z.infer<typeof schema>): Source
   const root = path.resolve(folder)
   const locate = (listed: string) => {
     const file = path.resolve(root, listed)
-    if (!file.startsWith(root + path.sep)) faults.push(`"${listed}" lies outside of the task's folder`)
+    if (!isWithin(root, file)) faults.push(`"${listed}" lies outside of the task's folder`)
     else if (!file.endsWith(ending)) faults.push(`"${listed}" does not end on ${ending}`)
     else if (!existsSync(file)) faults.push(`"${listed}" is listed, but there is no such file`)
     return file

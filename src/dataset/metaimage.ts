@@ -3,6 +3,7 @@
 import path from 'node:path'
 import { deflateSync } from 'node:zlib'
 import { readBytes, writeFileAtomically } from '../files.js'
+import { isPlainName } from '../names.js'
 import { decodeElements, type ElementType } from './elements.js'
 import { type FileImage, imageFault, spacingOfItk } from './file-image.js'
 import type { ItkGeometry } from './nifti-geometry.js'
@@ -106,7 +107,7 @@ async function dataOf(file: string, bytes: Buffer, header: Map<string, string>, 
 function dataFileIn(header: Map<string, string>, file: string): string | undefined {
   const name = header.get(lastKey) ?? ''
   if (name.toUpperCase() === 'LOCAL') return undefined
-  if (name !== '' && name !== 'LIST' && !name.includes('%')) return path.join(path.dirname(file), name)
+  if (isPlainName(name) && name !== 'LIST' && !name.includes('%')) return path.join(path.dirname(file), name)
   throw imageFault(file, `${lastKey} of LOCAL or one file name`, `"${name}"; convert the image to .mha`)
 }
 

@@ -4,6 +4,7 @@ import path from 'node:path'
 import { VoxgradError } from '../errors.js'
 import { reasonOf } from '../files.js'
 import { keysInFileOrder } from '../json.js'
+import { isWithin } from '../names.js'
 import type { DatasetJson } from './dataset-json.js'
 import { readImageFile } from './image.js'
 import { isNiftiForItk } from './nifti-image.js'
@@ -16,6 +17,9 @@ export interface RawCase {
   /** Where the label file belongs (it may be missing); absent for images to predict. */
   label?: string
 }
+
+/** Set to 1, it lets a dataset.json list files anywhere, as nnU-Net's may. */
+const outsideVariable = 'VOXGRAD_OUTSIDE_FILES'
 
 /** Memory that reading a case takes, from its files: decompressed bytes and float32 copies of images and label. */
 export function bytesToRead({ images, label }: RawCase): number {
@@ -32,7 +36,7 @@ export function compareCodePoints(a: string, b: string): number {
 /**
  * The training cases of a raw dataset, in nnU-Net's order: from imagesTr and labelsTr sorted by name, or as the "dataset"
  * entry of dataset.json lists them. Files are not opened.
- * @throws VoxgradError ERR_DATASET if there is no folder or no case
+ * @throws VoxgradError ERR_DATASET if there is no folder or no case, or it lists files outside of the folder
  */
 export function listCases(folder: string, datasetJson: DatasetJson): RawCase[] {
   if (datasetJson.listing !== undefined) return listedCases(folder, datasetJson.listing)
@@ -100,11 +104,23 @@ function casesOfFolder(folder: string, datasetJson: DatasetJson): RawCase[] {
 function listedCases(folder: string, listing: NonNullable<DatasetJson['listing']>): RawCase[] {
   const expand = (text: string) =>
     text.replace(/\$(?:\{(\w+)\}|(\w+))/g, (whole, braced, plain) => process.env[braced ?? plain] ?? whole)
-  const locate = (file: string) => path.resolve(folder, expand(file))
-  return keysInFileOrder(listing).map((caseId) => {
+  const outside: string[] = []
+  const locate = (listed: string) => {
+    const file = path.resolve(folder, expand(listed))
+    if (process.env[outsideVariable] !== '1' && !isWithin(folder, file)) outside.push(listed)
+    return file
+  }
+  const cases = keysInFileOrder(listing).map((caseId) => {
     const entry = listing[caseId] as { images: string[]; label: string }
     return { caseId, images: entry.images.map(locate), label: locate(entry.label) }
   })
+  if (outside.length === 0) return cases
+  const shown = outside.slice(0, 10).map((file) => `  - ${file}`)
+  const more = outside.length > shown.length ? `\n  and ${outside.length - shown.length} more` : ''
+  throw new VoxgradError(
+    'ERR_DATASET',
+    `${path.join(folder, 'dataset.json')} lists files outside of its folder; move them there, or set ${outsideVariable}=1 if you trust it:\n${shown.join('\n')}${more}`,
+  )
 }
 
 /**

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { z } from 'zod'
 import { VoxgradError } from '../errors.js'
 import { readJson, writeJson } from '../files.js'
+import { caseName } from './dataset-json.js'
 import { RandomState } from './numpy-random.js'
 import { compareCodePoints } from './raw.js'
 
@@ -42,7 +43,7 @@ function divide(ids: string[], validation: Set<number>): Split {
   return { train: ids.filter((_, i) => !validation.has(i)), val: ids.filter((_, i) => validation.has(i)) }
 }
 
-const schema = z.array(z.object({ train: z.array(z.string()), val: z.array(z.string()) })).min(1)
+const schema = z.array(z.object({ train: z.array(caseName), val: z.array(caseName) })).min(1)
 
 /**
  * The splits of a preprocessed dataset: splits_final.json if there is one (any number of folds), else made and written.

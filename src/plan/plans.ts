@@ -3,6 +3,7 @@ import { didYouMean } from '../config/issues.js'
 import { VoxgradError } from '../errors.js'
 import { readJson } from '../files.js'
 import type { JsonObject } from '../json.js'
+import { isPlainName } from '../names.js'
 import type { IntensityProperties } from '../native/binding.js'
 import { architectureOfOldPlans } from './architecture.js'
 
@@ -119,6 +120,22 @@ export async function readPlans(file: string): Promise<Plans> {
   return checkPlans(await readJson(file, 'plans file (`voxgrad plan` writes it)'), file)
 }
 
+/** What becomes the name of a folder or file, with its place. */
+function namesOf(plans: JsonObject): [place: string, name: unknown][] {
+  const configurations = plans.configurations as Record<string, JsonObject>
+  return [
+    ['dataset_name', plans.dataset_name],
+    ['plans_name', plans.plans_name],
+    ...Object.entries(configurations).flatMap(([key, { data_identifier: data, previous_stage, next_stage }]) => [
+      ['a configuration', key] as [string, unknown],
+      ...[data, previous_stage, next_stage]
+        .flat()
+        .filter((name) => name !== undefined && name !== null)
+        .map((name): [string, unknown] => [`a name in configuration ${key}`, name]),
+    ]),
+  ]
+}
+
 /** Checks parsed plans (of a file or a checkpoint) for what every part relies on. Throws ERR_FORMAT naming the key. */
 export function checkPlans(value: unknown, origin: string): Plans {
   const plans = value as JsonObject
@@ -133,6 +150,13 @@ export function checkPlans(value: unknown, origin: string): Plans {
   }
   if (!isObject(plans.configurations) || !Object.values(plans.configurations).every(isObject)) {
     throw new VoxgradError('ERR_FORMAT', `${origin}: "configurations" must map each name to an object`)
+  }
+  for (const [place, name] of namesOf(plans)) {
+    if (typeof name === 'string' && isPlainName(name)) continue
+    throw new VoxgradError(
+      'ERR_FORMAT',
+      `${origin}: ${place} must be the name of a file or folder, without / or \\, found ${JSON.stringify(name)}`,
+    )
   }
   // The name before nnU-Net 2.1.
   plans.foreground_intensity_properties_per_channel ??= plans.foreground_intensity_properties_by_modality

@@ -1,7 +1,7 @@
 // The integrity check: sound datasets give no fault; every fault of every case is named in one go.
-import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import type { CaseProgress } from '../../src/case-pool.js'
 import { parseDatasetJson } from '../../src/dataset/dataset-json.js'
 import { checkDataset, describeFault, throwIfFaulty } from '../../src/dataset/integrity.js'
@@ -85,11 +85,43 @@ describe('listing cases', () => {
   })
 
   test('the "dataset" entry replaces the folders', () => {
-    process.env.VOXGRAD_TEST_FOLDER = '/data'
+    vi.stubEnv('VOXGRAD_TEST_FOLDER', '/data')
+    vi.stubEnv('VOXGRAD_OUTSIDE_FILES', '1')
     const dataset = { b: { images: ['x/b.nii.gz', '$VOXGRAD_TEST_FOLDER/c.nii.gz'], label: '/y/b.nii.gz' } }
     expect(listCases(folder, parseDatasetJson({ ...content(), dataset }, 'x'))).toEqual([
       { caseId: 'b', images: [at('x/b.nii.gz'), '/data/c.nii.gz'], label: '/y/b.nii.gz' },
     ])
+    vi.unstubAllEnvs()
+  })
+
+  test('the "dataset" entry lists nothing outside of the folder, and no links that lead there', () => {
+    mkdirSync(at('inside'))
+    symlinkSync('/etc/hostname', at('inside/link.nii.gz'))
+    symlinkSync('/etc', at('inside/etc'))
+    symlinkSync('../imagesTr/case_0_0000.nii.gz', at('inside/sound.nii.gz'))
+    const list = (image: string) =>
+      listCases(
+        folder,
+        parseDatasetJson({ ...content(), dataset: { b: { images: [image], label: 'inside/sound.nii.gz' } } }, 'x'),
+      )
+    expect(list('./inside/../imagesTr/x.nii.gz')).toHaveLength(1)
+    for (const image of [
+      '/etc/passwd',
+      '../x.nii.gz',
+      'inside/../../x.nii.gz',
+      'inside/link.nii.gz',
+      'inside/etc/hostname',
+      '$HOME/x.nii.gz',
+    ]) {
+      expect(() => list(image), image).toThrow(/lists files outside of its folder/)
+    }
+    for (const caseId of ['../a', 'a/b', '/a', '..', '.', '', 'a\0b', 'a\\b', 'a\n', 'x'.repeat(300)]) {
+      const dataset = { [caseId]: { images: ['a'], label: 'a' } }
+      expect(() => parseDatasetJson({ ...content(), dataset }, 'x'), caseId).toThrow(/name of a case|__proto__/)
+    }
+    for (const ending of ['.nii.gz/../../x', './x', '.', 'nii', '.a b', '.nii\0']) {
+      expect(() => parseDatasetJson({ ...content(), file_ending: ending }, 'x'), ending).toThrow(/file_ending/)
+    }
   })
 
   test('images to predict need all channels', () => {

@@ -3,8 +3,10 @@ import { expect, test } from 'vitest'
 import { parseConfigFile } from '../../src/cli/options.js'
 import { decodeMetaImage } from '../../src/dataset/metaimage.js'
 import { decodeNrrd } from '../../src/dataset/nrrd.js'
+import { parseSplits } from '../../src/dataset/splits.js'
 import { decodeTiff, encodeTiff } from '../../src/dataset/tiff.js'
 import { parseJson } from '../../src/json.js'
+import { checkPlans } from '../../src/plan/plans.js'
 import { failureOf } from '../io/support.js'
 
 const tiff = () => Buffer.from(encodeTiff(Uint8Array.from([1, 2, 3, 4]), [2, 2], 'a.tif', { compressed: false }))
@@ -72,5 +74,31 @@ test('YAML that is nested too deeply, has lists for keys, aliases, or is no file
   ]
   for (const [text, reason] of cases) {
     expect((await failureOf(() => parseConfigFile(text, 'a.yaml'))).message).toMatch(reason)
+  }
+})
+
+test('names in plans, splits and MetaImage headers that lead to another folder', async () => {
+  const plans = {
+    dataset_name: 'Dataset001_A',
+    plans_name: 'nnUNetPlans',
+    image_reader_writer: 'SimpleITKIO',
+    transpose_forward: [0, 1, 2],
+    transpose_backward: [0, 1, 2],
+    configurations: { '2d': { data_identifier: 'nnUNetPlans_2d' } },
+  }
+  expect(checkPlans(structuredClone(plans), 'plans.json')).toMatchObject(plans)
+  for (const faulty of [
+    { ...plans, plans_name: '../x' },
+    { ...plans, dataset_name: '/x' },
+    { ...plans, configurations: { '../x': {} } },
+    { ...plans, configurations: { '2d': { data_identifier: 'a/../../x' } } },
+    { ...plans, configurations: { '2d': { next_stage: ['a', '..'] } } },
+  ]) {
+    expect(() => checkPlans(faulty, 'plans.json')).toThrow(/name of a file or folder/)
+  }
+  expect(() => parseSplits([{ train: ['../a'], val: [] }], 'splits.json')).toThrow(/file name/)
+  for (const name of ['../a.raw', '/etc/hostname', 'a/b.raw']) {
+    const bytes = Buffer.from(`NDims = 2\nDimSize = 1 1\nElementType = MET_UCHAR\nElementDataFile = ${name}\n`)
+    expect((await failureOf(() => decodeMetaImage(bytes, 'a.mhd'))).message).toMatch(/one file name/)
   }
 })
