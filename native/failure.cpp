@@ -17,9 +17,11 @@ FailureReport describe_current_exception() {
   } catch (const c10::OutOfMemoryError& error) {
     return {"ERR_OUT_OF_MEMORY", error.what_without_backtrace(), error.what()};
   } catch (const c10::Error& error) {
-    return {"ERR_INTERNAL", error.what_without_backtrace(), error.what()};
+    const std::string text = error.what_without_backtrace();
+    const bool is_memory = text.find("DefaultCPUAllocator") != std::string::npos;
+    return {is_memory ? "ERR_HOST_MEMORY" : "ERR_INTERNAL", text, error.what()};
   } catch (const std::bad_alloc&) {
-    return {"ERR_OUT_OF_MEMORY", "the host has no more memory for this job", ""};
+    return {"ERR_HOST_MEMORY", "the machine has no more memory for this job", ""};
   } catch (const std::exception& error) {
     return {"ERR_INTERNAL", error.what(), ""};
   } catch (...) {
@@ -27,9 +29,13 @@ FailureReport describe_current_exception() {
   }
 }
 
+const char* disk_code(int error_number) {
+  return error_number == ENOSPC || error_number == EDQUOT ? "ERR_DISK_FULL" : "ERR_DISK";
+}
+
 void throw_system_failure(const std::string& action, const std::string& path, int error_number) {
-  const char* code = error_number == ENOENT ? "ERR_FORMAT" : "ERR_DISK";
-  throw Failure(code, "cannot " + action + " " + path + ": " + std::strerror(error_number));
+  throw Failure(error_number == ENOENT ? "ERR_FORMAT" : disk_code(error_number),
+                "cannot " + action + " " + path + ": " + std::strerror(error_number));
 }
 
 }  // namespace voxgrad

@@ -5,10 +5,8 @@
 
 namespace voxgrad {
 
-/// Codes: ERR_CONFIG (a wrong option), ERR_DATASET (faulty input data), ERR_FORMAT (a damaged or foreign file),
-/// ERR_CHECKPOINT (a checkpoint that does not fit), ERR_DISK (no space, read-only, failed write), ERR_DEVICE,
-/// ERR_OUT_OF_MEMORY, ERR_NON_FINITE (weights that are not finite), ERR_STOPPED, ERR_BUSY (a job is running),
-/// ERR_DISPOSED, ERR_INTERNAL (a fault of voxgrad).
+/// Codes are those of src/error-catalogue.ts. Messages have the form "WHERE: expected REQUIRED, found FOUND; remedy" or
+/// "STATEMENT; remedy", which src/errors.ts takes apart: a semicolon stands before a remedy and nowhere else.
 class Failure : public std::runtime_error {
  public:
   Failure(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}
@@ -28,8 +26,11 @@ struct FailureReport {
 /// Turns the exception being handled (call it inside a catch block) into a report.
 FailureReport describe_current_exception();
 
-/// Throws Failure(ERR_DISK or ERR_FORMAT) for a failed system call on `path`, named by `action` ("write", "open"),
-/// from errno: ENOSPC, EDQUOT, EROFS, EACCES, EIO and the like are ERR_DISK, ENOENT is ERR_FORMAT.
+/// ERR_DISK_FULL where no space or quota is left, else ERR_DISK.
+const char* disk_code(int error_number);
+
+/// Throws Failure(disk_code or ERR_FORMAT) for a failed system call on `path`, named by `action` ("write", "open"),
+/// from errno: ENOENT is ERR_FORMAT, all others are faults of the disk.
 [[noreturn]] void throw_system_failure(const std::string& action, const std::string& path, int error_number);
 
 }  // namespace voxgrad

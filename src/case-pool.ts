@@ -1,6 +1,6 @@
 // Works on the cases of a dataset, several at once within the machine's free memory, with progress and all faults at once.
 import { availableParallelism, freemem } from 'node:os'
-import { VoxgradError } from './errors.js'
+import { commonCode, isDataFault, VoxgradError } from './errors.js'
 
 /** How many cases of a dataset are done. */
 export interface CaseProgress {
@@ -28,7 +28,7 @@ const memoryShare = 0.5
  * Runs `work` for every item and returns the results in the order of the items. One case is always in flight, further
  * ones as long as `jobs` and half of the free memory allow.
  * @param bytesOf peak memory that a case takes, estimated
- * @throws VoxgradError ERR_DATASET naming every faulty case, after all have been tried; any other failure ends the work at
+ * @throws VoxgradError naming every faulty case, after all have been tried, with the code that they share or ERR_DATASET; any other failure ends the work at
  * once and is thrown as it is; the signal's reason after an abort. No work is in flight any more when it throws.
  */
 export async function forEachCase<Item extends { caseId: string }, Result>(
@@ -41,7 +41,7 @@ export async function forEachCase<Item extends { caseId: string }, Result>(
   const jobs = options.jobs ?? defaultJobs()
   const budget = memoryShare * freeMemory()
   const results: Result[] = []
-  const faults: string[] = []
+  const faults: { caseId: string; error: VoxgradError }[] = []
   const inFlight = new Set<Promise<void>>()
   const started = performance.now()
   let stopped: { reason: unknown } | undefined
@@ -52,8 +52,8 @@ export async function forEachCase<Item extends { caseId: string }, Result>(
     try {
       results[index] = await work(item)
     } catch (error) {
-      if (!isFaultOfCase(error)) stopped ??= { reason: error }
-      else faults.push(`${item.caseId}: ${error.message}`)
+      if (!isDataFault(error)) stopped ??= { reason: error }
+      else faults.push({ caseId: item.caseId, error })
     } finally {
       bytesInFlight -= bytes
     }
@@ -77,17 +77,13 @@ export async function forEachCase<Item extends { caseId: string }, Result>(
   if (stopped !== undefined) throw stopped.reason
   signal?.throwIfAborted()
   if (faults.length > 0) {
-    const list = faults.sort().map((fault) => `  - ${fault}`)
-    throw new VoxgradError(
-      'ERR_DATASET',
-      `${faults.length} of ${items.length} cases are faulty; correct or remove them:\n${list.join('\n')}`,
-    )
+    const list = faults.map(({ caseId, error }) => `  - ${caseId}: ${error.message}`).sort()
+    throw new VoxgradError(commonCode(faults.map(({ error }) => error)), {
+      found: `${faults.length} of ${items.length} cases are faulty:\n${list.join('\n')}`,
+      remedy: 'Correct or remove them.',
+    })
   }
   return results
-}
-
-function isFaultOfCase(error: unknown): error is VoxgradError {
-  return error instanceof VoxgradError && (error.code === 'ERR_DATASET' || error.code === 'ERR_FORMAT')
 }
 
 function defaultJobs(): number {

@@ -7,21 +7,28 @@ import { type ErrorCode, VoxgradError } from './errors.js'
 import { formatJson, parseJson } from './json.js'
 
 const reasons: Record<string, string> = {
-  ENOSPC: 'no space is left on the disk; free some or choose another folder',
-  EDQUOT: 'the disk quota is used up; free some space or choose another folder',
-  EROFS: 'the file system is read-only; choose another folder',
-  EACCES: 'permission denied; check the owner and the mode',
-  EPERM: 'permission denied; check the owner and the mode',
+  ENOSPC: 'no space is left on the disk',
+  EDQUOT: 'the disk quota is used up',
+  EROFS: 'the file system is read-only',
+  EACCES: 'permission is denied',
+  EPERM: 'permission is denied',
   ENOENT: 'there is no such file or folder',
   ENOTDIR: 'a part of the path is not a folder',
   EISDIR: 'this is a folder, a file is expected',
-  EMFILE: 'too many open files; raise `ulimit -n`',
+  EMFILE: 'too many files are open (raise `ulimit -n`)',
 }
 
 /** A file system error in words, without its path. */
 export function reasonOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   return reasons[code ?? ''] ?? message
+}
+
+/** ERR_DISK_FULL or ERR_DISK about a file or folder that `error` kept from being written. */
+export function diskFailure(where: string, error: unknown, deed = 'cannot be written'): VoxgradError {
+  const isFull = ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')
+  const found = `${deed}, because ${reasonOf(error)}`
+  return new VoxgradError(isFull ? 'ERR_DISK_FULL' : 'ERR_DISK', { where, found }, { cause: error })
 }
 
 /**
@@ -33,7 +40,11 @@ export async function readBytes(file: string, what: string, code: ErrorCode = 'E
   try {
     return await readFile(file)
   } catch (error) {
-    throw new VoxgradError(code, `${file}: expected a readable ${what}, but ${reasonOf(error)}`, { cause: error })
+    throw new VoxgradError(
+      code,
+      { where: file, required: `a readable ${what}`, found: `that ${reasonOf(error)}` },
+      { cause: error },
+    )
   }
 }
 
@@ -70,7 +81,7 @@ export async function writeFileAtomically(file: string, content: Uint8Array | st
     await syncFolder(folder)
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined)
-    throw new VoxgradError('ERR_DISK', `${file}: cannot be written, because ${reasonOf(error)}`, { cause: error })
+    throw diskFailure(file, error)
   }
 }
 

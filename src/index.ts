@@ -20,7 +20,8 @@ export {
   trainOptionsSchema,
   type ValidateInput,
 } from './config/schema.js'
-export { type ErrorCode, VoxgradError } from './errors.js'
+export { type CatalogueEntry, type ErrorCode, errorCatalogue } from './error-catalogue.js'
+export { type ErrorFacts, type ErrorReport, VoxgradError } from './errors.js'
 export { type PlanResult, type PlanSettings, plan } from './plan/plan.js'
 export type { Configuration, ConfigurationEntry, Plans } from './plan/plans.js'
 export { type CaseToPredict, openPredictor, type Predictor } from './predict/predictor.js'

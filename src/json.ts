@@ -29,14 +29,19 @@ export function parseJson(text: string, origin: string): unknown {
   } catch (error) {
     if (error instanceof Refusal) throw new VoxgradError('ERR_FORMAT', `${origin}: ${error.message}`)
     if (error instanceof RangeError)
-      throw new VoxgradError('ERR_FORMAT', `${origin}: expected JSON, found a text of millions of escaped characters`)
+      throw new VoxgradError('ERR_FORMAT', {
+        where: origin,
+        required: 'JSON',
+        found: 'a text of millions of escaped characters',
+      })
     const position = Number(/position (\d+)/.exec((error as Error).message)?.[1] ?? clean.length)
     const lines = clean.slice(0, position).split('\n')
     const where = `line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`
-    throw new VoxgradError(
-      'ERR_FORMAT',
-      `${origin}: expected JSON, found a fault at ${where}: ${(error as Error).message}`,
-    )
+    throw new VoxgradError('ERR_FORMAT', {
+      where: origin,
+      required: 'JSON',
+      found: `a fault at ${where}: ${(error as Error).message}`,
+    })
   }
 }
 

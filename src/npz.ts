@@ -77,7 +77,12 @@ async function decodedEntry<Result>(
   } catch (error) {
     throw new VoxgradError(
       code,
-      `${file}: expected a whole .npz file with the array "${name}", but ${reasonOf(error)}`,
+      {
+        where: file,
+        required: `a whole .npz file with the array "${name}"`,
+        found: `that ${reasonOf(error)}`,
+        remedy: 'Predict or preprocess the case again.',
+      },
       { cause: error },
     )
   }

@@ -76,14 +76,14 @@ describe('files', () => {
     const locked = mkdtempSync(path.join(folder, 'locked-'))
     chmodSync(locked, 0o500)
     if (process.getuid?.() !== 0) {
-      await expect(writeFileAtomically(path.join(locked, 'x'), 'new')).rejects.toThrow(/permission denied/)
+      await expect(writeFileAtomically(path.join(locked, 'x'), 'new')).rejects.toThrow(/permission is denied/)
     }
     expect(existsSync(path.join(locked, 'x'))).toBe(false)
   })
 
   test('a missing file says what it should be', async () => {
     await expect(readJson(path.join(folder, 'none.json'), 'plans file')).rejects.toThrow(
-      /none.json: expected a readable plans file, but there is no such file/,
+      /none.json: expected a readable plans file, found that there is no such file/,
     )
   })
 })

@@ -36,7 +36,7 @@ std::array<int, 3> to_axes(const Napi::Value& value) {
   std::array<int, 3> seen{};
   for (const int64_t axis : axes)
     if (axis < 0 || axis > 2 || seen[axis]++)
-      throw Failure("ERR_CONFIG", "expected a permutation of 0, 1, 2 in transpose_forward of the plan");
+      throw Failure("ERR_PLANS", "expected a permutation of 0, 1, 2 in transpose_forward of the plan");
   return {static_cast<int>(axes[0]), static_cast<int>(axes[1]), static_cast<int>(axes[2])};
 }
 
@@ -47,8 +47,8 @@ ResamplingRule to_rule(const Napi::Value& value) {
   rule.order = field(object, "order").ToNumber();
   rule.order_z = field(object, "orderZ").ToNumber();
   if (rule.order < 0 || rule.order > 5 || rule.order_z < 0 || rule.order_z > 5)
-    throw Failure("ERR_CONFIG", "expected spline orders from 0 to 5 in the resampling of the plan, found " +
-                                    std::to_string(rule.order) + " and " + std::to_string(rule.order_z));
+    throw Failure("ERR_PLANS", "expected spline orders from 0 to 5 in the resampling of the plan, found " +
+                                   std::to_string(rule.order) + " and " + std::to_string(rule.order_z));
   const Napi::Value force = field(object, "forceSeparateZ");
   if (!force.IsNull() && !force.IsUndefined()) rule.force_separate_z = force.ToBoolean().Value();
   return rule;
@@ -87,7 +87,7 @@ PreprocessingPlan to_plan(const Napi::Value& value) {
   const auto masks = field(object, "useMaskForNormalization").As<Napi::Array>();
   const auto properties = field(object, "intensityProperties").As<Napi::Array>();
   if (masks.Length() != schemes.size() || properties.Length() != schemes.size())
-    throw Failure("ERR_CONFIG",
+    throw Failure("ERR_PLANS",
                   "expected one entry per channel in normalization_schemes, use_mask_for_norm and "
                   "foreground_intensity_properties_per_channel of the plan, found " +
                       std::to_string(schemes.size()) + ", " + std::to_string(masks.Length()) + " and " +

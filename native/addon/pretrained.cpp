@@ -45,11 +45,10 @@ void load_pretrained(const Network& network, const std::string& path) {
   if (const std::string extra = unexpected_statistics(network, *weights); !extra.empty())
     faults.push_back(extra + " is of batch norm, the network has instance norm");
   if (!faults.empty())
-    throw Failure("ERR_CHECKPOINT",
-                  path +
-                      ": its weights do not fit the network of the plans, so that no training can start from them; "
-                      "train both with the same plans (only the segmentation layers may differ):" +
-                      list_of(faults));
+    throw Failure("ERR_CHECKPOINT_MISFIT",
+                  path + ": its weights do not fit the network of the plans, so that no training can start from them:" +
+                      list_of(faults) +
+                      "; train both with the same plans, where only the segmentation layers may differ");
   load_weights(network, io::Dict{{{"network_weights", std::move(merged)}}}, path);
 }
 

@@ -27,7 +27,8 @@ Voxels to_voxels(const io::Value& value, const std::array<int64_t, 3>& shape, co
   const at::Tensor rows = value.as<io::NumpyArray>().array.to(at::kLong).contiguous();
   if (rows.numel() == 0) return {};
   if (rows.dim() != 2 || rows.size(1) != 4) {
-    throw Failure("ERR_FORMAT", where + ": class_locations need 4 columns, found shape " + describe(rows.sizes()));
+    throw Failure("ERR_PREPROCESSED",
+                  where + ": class_locations need 4 columns, found shape " + describe(rows.sizes()));
   }
   Voxels voxels(static_cast<size_t>(rows.size(0)));
   const int64_t* row = rows.data_ptr<int64_t>();
@@ -35,7 +36,7 @@ Voxels to_voxels(const io::Value& value, const std::array<int64_t, 3>& shape, co
     for (size_t axis = 0; axis < 3; ++axis) {
       const int64_t position = row[axis + 1];
       if (position < 0 || position >= shape[axis])
-        throw Failure("ERR_FORMAT", where + ": a class location lies outside the image");
+        throw Failure("ERR_PREPROCESSED", where + ": a class location lies outside the image");
       voxel[axis] = static_cast<int32_t>(position);
     }
     row += 4;
@@ -51,7 +52,7 @@ bool stands_for_annotated(const io::Value& key) {
 /// Fills in where the case's classes, and with an ignore label its annotated voxels, are.
 void read_locations(const io::Value& properties, bool has_ignore_label, const std::string& where, Case& result) {
   const io::Value& locations = properties.at("class_locations");
-  if (!locations.is<io::Dict>()) throw Failure("ERR_FORMAT", where + ": class_locations is not a dict");
+  if (!locations.is<io::Dict>()) throw Failure("ERR_PREPROCESSED", where + ": class_locations is not a dict");
   bool has_annotated = false;
   for (const auto& [key, value] : locations.as<io::Dict>().items) {
     Voxels voxels = to_voxels(value, result.shape, where);
@@ -63,11 +64,11 @@ void read_locations(const io::Value& properties, bool has_ignore_label, const st
     }
   }
   if (has_annotated != has_ignore_label) {
-    throw Failure("ERR_DATASET", where +
-                                     (has_ignore_label ? ": class_locations lack the annotated voxels, but"
-                                                       : ": class_locations have annotated voxels, but") +
-                                     " dataset.json has " + (has_ignore_label ? "an" : "no") +
-                                     " ignore label; run `voxgrad preprocess` again");
+    throw Failure("ERR_PREPROCESSED", where +
+                                          (has_ignore_label ? ": class_locations lack the annotated voxels, but"
+                                                            : ": class_locations have annotated voxels, but") +
+                                          " dataset.json has " + (has_ignore_label ? "an" : "no") +
+                                          " ignore label; run `voxgrad preprocess` again");
   }
 }
 
@@ -79,13 +80,13 @@ at::Tensor read_previous_stage(const std::string& folder, const std::string& id,
   const at::Tensor segmentation = io::read_blosc2(file).to(at::kShort).contiguous();
   const std::string advice = "; predict it again with the previous stage";
   if (segmentation.sizes() != extents) {
-    throw Failure("ERR_DATASET", file + ": expected a segmentation of the case's extents (z, y, x) " +
-                                     describe(extents) + ", found " + describe(segmentation.sizes()) + advice);
+    throw Failure("ERR_PREPROCESSED", file + ": expected a segmentation of the case's extents (z, y, x) " +
+                                          describe(extents) + ", found " + describe(segmentation.sizes()) + advice);
   }
   const auto largest = segmentation.max().item<int64_t>();
   if (largest > labels) {
-    throw Failure("ERR_DATASET", file + ": expected labels up to " + std::to_string(labels) + ", found " +
-                                     std::to_string(largest) + advice);
+    throw Failure("ERR_PREPROCESSED", file + ": expected labels up to " + std::to_string(labels) + ", found " +
+                                          std::to_string(largest) + advice);
   }
   return segmentation;
 }
@@ -99,7 +100,7 @@ at::Tensor one_hot_labels(const at::Tensor& segmentation, int64_t labels) {
 namespace {
 
 Failure fault(const CaseFolder& folder, const std::string& id, const std::string& what) {
-  return Failure("ERR_DATASET",
+  return Failure("ERR_PREPROCESSED",
                  "case " + id + " in " + folder.folder + ": " + what + "; run `voxgrad preprocess` again");
 }
 
@@ -124,9 +125,9 @@ at::Tensor kept_image(const CaseFolder& folder, const std::string& id, const at:
   if (!folder.half) return image;
   const at::Tensor half = image.to(at::kHalf);
   if (!half.isfinite().all().item<bool>()) {
-    throw Failure("ERR_DATASET", "case " + id + " in " + folder.folder +
-                                     ": the image holds values above 65504, which float16 does not have; set " +
-                                     "data.storage to float32");
+    throw Failure("ERR_PREPROCESSED", "case " + id + " in " + folder.folder +
+                                          ": the image holds values above 65504, which float16 does not have; set " +
+                                          "data.storage to float32");
   }
   return half;
 }

@@ -48,7 +48,7 @@ io::Value param_group(const OptimizerConfig& config, double learning_rate, size_
 
 void check_finite(const at::Tensor& tensor, const std::string& name) {
   if (tensor.isfinite().all().item<bool>()) return;
-  throw Failure("ERR_NON_FINITE", name + " holds values that are not finite; the checkpoint was not saved");
+  throw Failure("ERR_NON_FINITE", name + " holds values that are not finite");
 }
 
 io::Value scaler_state(const Optimizer& optimizer) {
@@ -80,7 +80,7 @@ OptimizerState find_state(const Optimizer& optimizer, const Network& network, co
   for (const auto& [key, value] : file.at("optimizer_state").at("state").as<io::Dict>().items) {
     const auto index = static_cast<size_t>(key.integer());
     const auto misfit = [&](const std::string& what) {
-      return Failure("ERR_CHECKPOINT",
+      return Failure("ERR_CHECKPOINT_MISFIT",
                      path + ": the optimizer's state of parameter " + std::to_string(index) + " " + what);
     };
     if (index >= network.parameters().size()) throw misfit("does not fit the network, which has fewer");

@@ -30,9 +30,9 @@ std::string unexpected_statistics(const Network& network, const io::Value& weigh
 }
 
 std::vector<at::Tensor> find_weights(const Network& network, const io::Value& file, const std::string& path) {
-  auto misfit = [&path](const std::string& what) { return Failure("ERR_CHECKPOINT", path + ": " + what); };
+  auto misfit = [&path](const std::string& what) { return Failure("ERR_CHECKPOINT_MISFIT", path + ": " + what); };
   const io::Value* weights = file.find("network_weights");
-  if (!weights) throw misfit("expected nnU-Net's key network_weights, found none");
+  if (!weights) throw Failure("ERR_CHECKPOINT", path + ": expected nnU-Net's key network_weights, found none");
   std::vector<at::Tensor> found;
   for (const auto& [name, target] : network.tensors()) {
     const io::Value* value = weights->find(name);
@@ -42,7 +42,8 @@ std::vector<at::Tensor> find_weights(const Network& network, const io::Value& fi
     if (tensor.sizes() != target.sizes()) {
       throw misfit(name + " has shape " + c10::str(tensor.sizes()) + ", the plans need " + c10::str(target.sizes()));
     }
-    if (!tensor.isfinite().all().item<bool>()) throw misfit(name + " holds values that are not finite");
+    if (!tensor.isfinite().all().item<bool>())
+      throw Failure("ERR_CHECKPOINT", path + ": " + name + " holds values that are not finite");
     found.push_back(tensor);
   }
   if (const std::string extra = unexpected_statistics(network, *weights); !extra.empty())

@@ -141,8 +141,8 @@ at::ScalarType check_array(const std::string& path, const b2nd_array_t& array, u
   }
   const uint64_t memory = uint64_t(sysconf(_SC_PHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
   if (bytes > memory) {
-    throw Failure("ERR_OUT_OF_MEMORY", path + " holds " + std::to_string(bytes) + " bytes of data, this machine has " +
-                                           std::to_string(memory) + " bytes of memory");
+    throw Failure("ERR_HOST_MEMORY", path + " holds " + std::to_string(bytes) + " bytes of data, this machine has " +
+                                         std::to_string(memory) + " bytes of memory");
   }
   if (uint64_t(array.sc->chunksize) != chunk_bytes || uint64_t(array.sc->nchunks) != chunks) {
     refuse(path, "its chunks do not fit its shape");

@@ -16,7 +16,7 @@ namespace voxgrad::io {
 namespace {
 
 [[noreturn]] void refuse(const std::string& path, int error_number) {
-  throw Failure("ERR_DISK", "cannot lock " + path + ": " + std::strerror(error_number));
+  throw Failure(disk_code(error_number), "cannot lock " + path + ": " + std::strerror(error_number));
 }
 
 template <class Call>

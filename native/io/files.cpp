@@ -20,11 +20,11 @@ namespace {
                                       uint64_t bytes) {
   std::string message = "cannot write " + path + ": " + action + " failed: " + std::strerror(error_number);
   if (error_number == ENOSPC || error_number == EDQUOT) {
-    message += ". The file needs " + std::to_string(bytes) + " bytes; free some space and try again";
+    message += " (the file needs " + std::to_string(bytes) + " bytes); free some space and try again";
   } else if (error_number == ENOENT) {
-    message += ". The folder does not exist";
+    message += ", because the folder does not exist";
   }
-  throw Failure("ERR_DISK", message);
+  throw Failure(disk_code(error_number), message);
 }
 
 std::string folder_of(const std::string& path) {

@@ -23,17 +23,17 @@ bool is_contiguous(const Box& box, const Shape3& shape) {
 
 void check_input(const CaseInput& input, const PreprocessingPlan& plan) {
   const int64_t voxels = voxel_count(input.shape);
-  if (voxels < 1) throw Failure("ERR_DATASET", "expected an image with voxels, found an empty one");
+  if (voxels < 1) throw Failure("ERR_IMAGE", "expected an image with voxels, found an empty one");
   if (!input.segmentation.empty() && static_cast<int64_t>(input.segmentation.size()) != voxels)
-    throw Failure("ERR_DATASET", "expected a segmentation with the image's " + std::to_string(voxels) +
-                                     " voxels, found " + std::to_string(input.segmentation.size()) +
-                                     "; image and label must share one grid");
+    throw Failure("ERR_IMAGE", "expected a segmentation with the image's " + std::to_string(voxels) +
+                                   " voxels, found " + std::to_string(input.segmentation.size()) +
+                                   "; image and label must share one grid");
   for (const double spacing : input.spacing)
     if (!(spacing > 0))
-      throw Failure("ERR_DATASET", "expected positive voxel spacings, found " + std::to_string(spacing));
+      throw Failure("ERR_IMAGE", "expected positive voxel spacings, found " + std::to_string(spacing));
   for (const double spacing : plan.target_spacing)
     if (!(spacing > 0))
-      throw Failure("ERR_CONFIG", "expected positive spacings in the plan, found " + std::to_string(spacing));
+      throw Failure("ERR_PLANS", "expected positive spacings in the plan, found " + std::to_string(spacing));
 }
 
 }  // namespace
@@ -41,7 +41,7 @@ void check_input(const CaseInput& input, const PreprocessingPlan& plan) {
 Spacing3 complete_spacing(const std::vector<double>& target_spacing, const Spacing3& case_spacing) {
   if (target_spacing.size() == 2) return {case_spacing[0], target_spacing[0], target_spacing[1]};
   if (target_spacing.size() == 3) return {target_spacing[0], target_spacing[1], target_spacing[2]};
-  throw Failure("ERR_CONFIG",
+  throw Failure("ERR_PLANS",
                 "expected 2 or 3 numbers in spacing of the plan, found " + std::to_string(target_spacing.size()));
 }
 

@@ -57,10 +57,10 @@ Box nonzero_box(std::span<const float> image, int64_t channels, const Shape3& sh
         for (int64_t k = 0; k < shape[2]; ++k) not_finite += row[k] * 0.0f;
         if (std::isnan(not_finite)) {
           const int64_t k = std::find_if(row, row + shape[2], [](float v) { return !std::isfinite(v); }) - row;
-          throw Failure("ERR_DATASET", "expected finite intensities, found " + std::to_string(row[k]) + " in channel " +
-                                           std::to_string(c) + " at voxel (" + std::to_string(i) + ", " +
-                                           std::to_string(j) + ", " + std::to_string(k) +
-                                           "); replace NaN and infinity in the image file");
+          throw Failure("ERR_IMAGE", "expected finite intensities, found " + std::to_string(row[k]) + " in channel " +
+                                         std::to_string(c) + " at voxel (" + std::to_string(i) + ", " +
+                                         std::to_string(j) + ", " + std::to_string(k) +
+                                         "); replace NaN and infinity in the image file");
         }
         const auto nonzero = [](float value) { return value != 0; };
         const float* first = std::find_if(row, row + shape[2], nonzero);
@@ -115,9 +115,9 @@ Volume<int16_t> crop_segmentation(std::span<const float> segmentation, const Sha
       for (int64_t k = box.begin[2]; k < box.end[2]; ++k, ++next) {
         const float label = segmentation.empty() ? 0 : segmentation[row_offset(shape, i, j) + k];
         if (!(std::abs(label) <= std::numeric_limits<int16_t>::max()) || label != std::trunc(label))
-          throw Failure("ERR_DATASET", "expected integer labels, found " + std::to_string(label) + " at voxel (" +
-                                           std::to_string(i) + ", " + std::to_string(j) + ", " + std::to_string(k) +
-                                           ") of the segmentation; correct the label file");
+          throw Failure("ERR_LABEL", "expected integer labels, found " + std::to_string(label) + " at voxel (" +
+                                         std::to_string(i) + ", " + std::to_string(j) + ", " + std::to_string(k) +
+                                         ") of the segmentation; correct the label file");
         result.values[next] = label == 0 && !mask[next] ? -1 : static_cast<int16_t>(label);
       }
     }

@@ -23,8 +23,7 @@ std::vector<size_t> foreground_voxels(std::span<const float> segmentation, const
       const size_t row = (i * shape[1] + j) * shape[2];
       for (size_t k = row + box.begin[2]; k < row + box.end[2]; ++k) {
         if (std::isnan(segmentation[k]))
-          throw Failure("ERR_DATASET",
-                        "expected integer labels, found NaN in the segmentation; correct the label file");
+          throw Failure("ERR_LABEL", "expected integer labels, found NaN in the segmentation; correct the label file");
         if (segmentation[k] > 0) result.push_back(k);
       }
     }
@@ -95,8 +94,7 @@ IntensityProperties intensity_statistics(const std::vector<std::span<const float
     every_case_has_foreground = every_case_has_foreground && !values.empty();
   }
   if (count == 0)
-    throw Failure("ERR_DATASET",
-                  "expected labels above 0 in at least one case, found background alone; check labelsTr");
+    throw Failure("ERR_LABEL", "expected labels above 0 in at least one case, found background alone; check labelsTr");
   const auto concatenate = [&]<class T>(std::vector<T> all) {
     all.reserve(count);
     for (const auto& values : draws) all.insert(all.end(), values.begin(), values.end());

@@ -47,7 +47,7 @@ void masked_z_score(std::span<float> values, std::span<const int16_t> segmentati
   for (size_t i = 0; i < values.size(); ++i)
     if (segmentation[i] >= 0) inside.push_back(values[i]);
   if (inside.empty())
-    throw Failure("ERR_DATASET",
+    throw Failure("ERR_IMAGE",
                   "expected nonzero voxels to normalize by, found none; remove the case or its blank image");
   z_score(inside, true);
   size_t next = 0;
@@ -70,8 +70,8 @@ void rescale_to_01(std::span<float> values) {
 void rgb_to_01(std::span<float> values) {
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
   if (*low < 0 || *high > 255)
-    throw Failure("ERR_DATASET", "expected RGB intensities from 0 to 255, found " + std::to_string(*low) + " to " +
-                                     std::to_string(*high) + "; name another normalization in dataset.json");
+    throw Failure("ERR_IMAGE", "expected RGB intensities from 0 to 255, found " + std::to_string(*low) + " to " +
+                                   std::to_string(*high) + "; name another normalization in dataset.json");
   shift_and_scale(values, 0, 255);
 }
 
@@ -80,8 +80,8 @@ void rgb_to_01(std::span<float> values) {
 void normalize(Volume<float>& image, const Volume<int16_t>& segmentation,
                const std::vector<ChannelNormalization>& channels, bool contiguous) {
   if (static_cast<int64_t>(channels.size()) != image.channels)
-    throw Failure("ERR_CONFIG", "expected " + std::to_string(channels.size()) + " channels as the plan has, found " +
-                                    std::to_string(image.channels) + " in the image");
+    throw Failure("ERR_PLANS", "expected " + std::to_string(channels.size()) + " channels as the plan has, found " +
+                                   std::to_string(image.channels) + " in the image");
   for (int64_t c = 0; c < image.channels; ++c) {
     const ChannelNormalization& rule = channels[c];
     const std::span<float> values = image.channel(c);
@@ -97,7 +97,7 @@ void normalize(Volume<float>& image, const Volume<int16_t>& segmentation,
     } else if (rule.scheme == "RGBTo01Normalization") {
       rgb_to_01(values);
     } else if (rule.scheme != "NoNormalization") {
-      throw Failure("ERR_CONFIG",
+      throw Failure("ERR_PLANS",
                     "expected ZScoreNormalization, CTNormalization, NoNormalization, "
                     "RescaleTo01Normalization or RGBTo01Normalization, found " +
                         rule.scheme + " in normalization_schemes of the plan");

@@ -66,10 +66,10 @@ Shape3 resampled_shape(const Shape3& shape, const Spacing3& spacing, const Spaci
   for (int axis = 0; axis < 3; ++axis) {
     result[axis] = static_cast<int64_t>(std::nearbyint(spacing[axis] / new_spacing[axis] * shape[axis]));
     if (result[axis] < 1)
-      throw Failure("ERR_DATASET", "expected at least one voxel along axis " + std::to_string(axis) +
-                                       " after resampling, found none: " + std::to_string(shape[axis]) + " voxels of " +
-                                       std::to_string(spacing[axis]) + " mm do not fill one of " +
-                                       std::to_string(new_spacing[axis]) + " mm; check the spacing in the image file");
+      throw Failure("ERR_IMAGE", "expected at least one voxel along axis " + std::to_string(axis) +
+                                     " after resampling, found none: " + std::to_string(shape[axis]) + " voxels of " +
+                                     std::to_string(spacing[axis]) + " mm do not fill one of " +
+                                     std::to_string(new_spacing[axis]) + " mm; check the spacing in the image file");
   }
   return result;
 }

@@ -39,7 +39,11 @@ const caseCount = 4
 export async function bench(input: BenchInput, environment: BenchEnvironment = {}): Promise<BenchResult> {
   const options = parseOptions(benchOptionsSchema, input, 'options of bench')
   if (options.withoutData && options.kind === 'data') {
-    throw new VoxgradError('ERR_CONFIG', 'withoutData: expected `bench step` or `bench end-to-end`, found `bench data`')
+    throw new VoxgradError('ERR_CONFIG', {
+      where: 'withoutData',
+      required: '`bench step` or `bench end-to-end`',
+      found: '`bench data`',
+    })
   }
   const shape = await readShape(options)
   const { device, threads, batchSize } = options

@@ -74,10 +74,11 @@ export async function readShape(
   if (Object.hasOwn(namedShapes, plan)) return shapeOf(plan as keyof typeof namedShapes)
   if (!existsSync(plan)) {
     const names = Object.keys(namedShapes)
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `bench: expected a plans file or one of the shapes ${names.join(', ')}, found "${plan}"${didYouMean(plan, names)}`,
-    )
+    throw new VoxgradError('ERR_CONFIG', {
+      where: 'bench',
+      required: `a plans file or one of the shapes ${names.join(', ')}`,
+      found: `"${plan}"${didYouMean(plan, names)}`,
+    })
   }
   const plans = await readPlans(plan)
   const configuration = resolveConfiguration(plans, name)

@@ -26,11 +26,12 @@ export function addAdvise(program: Command): void {
     const curve = (await folder.readMetrics()).filter((line) => line.type === 'epoch')
     const advice = advise(curve, trainingOf(record.options, record.status === 'finished'))
     if (advice.verdict === 'too_few') {
-      throw new VoxgradError(
-        'ERR_RUN',
-        `${folder.metricsFile}: expected at least ${fewestEpochs} epochs with a mean_fg_dice to judge, found ${advice.judged}. ` +
-          'Train further (`voxgrad resume`) and ask again.',
-      )
+      throw new VoxgradError('ERR_RUN', {
+        where: folder.metricsFile,
+        required: `at least ${fewestEpochs} epochs with a mean_fg_dice to judge`,
+        found: `${advice.judged}`,
+        remedy: 'Train further (`voxgrad resume`) and ask again.',
+      })
     }
     json?.write({ type: 'advice', run: folder.folder, status: record.status, ...advice })
     for (const line of advice.lines) view.message(line)

@@ -152,7 +152,11 @@ async function readResult(file: string): Promise<BenchResult> {
   } catch {
     // said below
   }
-  throw new VoxgradError('ERR_FORMAT', `${file}: expected a line of \`voxgrad bench --json\`, found something else`)
+  throw new VoxgradError('ERR_FORMAT', {
+    where: file,
+    required: 'a line of `voxgrad bench --json`',
+    found: 'something else',
+  })
 }
 
 function showProgress(view: View): (progress: BenchProgress) => void {

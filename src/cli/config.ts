@@ -32,7 +32,10 @@ export function addConfig(program: Command): void {
     const { view, json } = makeContext(flags)
     const target = path.resolve(file ?? defaultFile)
     if (existsSync(target)) {
-      throw new VoxgradError('ERR_CONFIG', `${target}: expected no such file yet; name another one, or remove it first`)
+      throw new VoxgradError('ERR_CONFIG', {
+        found: `${target} is already there`,
+        remedy: 'Name another file, or remove this one first.',
+      })
     }
     await writeFileAtomically(target, annotatedYaml(parseOptions(configFileSchema, {}, 'defaults'), heading))
     json?.write({ type: 'config', file: target })

@@ -4,6 +4,7 @@ import { type FolderOptions, type Folders, resolveFolders } from '../config/fold
 import { VoxgradError } from '../errors.js'
 import { JsonLines } from '../report/json.js'
 import { LinesView } from '../report/lines.js'
+import { wrap } from '../report/table.js'
 import { TerminalView } from '../report/terminal.js'
 import { type View, wantsColor, wantsLiveView } from '../report/view.js'
 import { Interrupted } from './signals.js'
@@ -25,8 +26,6 @@ export interface Context {
 
 /** Exit code of a run that was stopped early and can be resumed. */
 export const exitResumable = 75
-const exitUsage = 2
-const exitInternal = 70
 
 /** Adds --raw, --preprocessed, --results as far as a verb needs them, and --json. */
 export function addCommonFlags(command: Command, roots: ('raw' | 'preprocessed' | 'results')[]): Command {
@@ -48,7 +47,11 @@ export function addJobsFlag(command: Command): Command {
 export function wholeNumber(flag: string, text: string, least: number): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
   if (value >= least) return value
-  throw new VoxgradError('ERR_CONFIG', `${flag}: expected a whole number of at least ${least}, found "${text}"`)
+  throw new VoxgradError('ERR_CONFIG', {
+    where: flag,
+    required: `a whole number of at least ${least}`,
+    found: `"${text}"`,
+  })
 }
 
 /** Must be closed before anything else is written to the terminal. */
@@ -79,26 +82,44 @@ export function reportFailure(error: unknown, json: boolean): number {
     process.stderr.write(`${error.message}\n`)
     return exitResumable
   }
-  const known = error instanceof VoxgradError
-  const code = known ? error.code : 'ERR_INTERNAL'
-  const message = error instanceof Error ? error.message : String(error)
-  if (json) new JsonLines(process.stdout).write({ type: 'error', code, message })
-  process.stderr.write(`error: ${message}\n`)
-  if (!known || code === 'ERR_INTERNAL') {
-    process.stderr.write(
-      'This is a fault of voxgrad, not of your input. Please report it with the command line and the output of\n' +
-        '`voxgrad doctor`; with VOXGRAD_DEBUG=1 in the environment the same command also prints where it happened.\n',
-    )
-  }
+  const known = error instanceof VoxgradError ? error : unknownFault(error)
+  if (json) new JsonLines(process.stdout).write({ type: 'error', ...known.toJSON() })
+  process.stderr.write(describeError(known))
   if (process.env.VOXGRAD_DEBUG === '1') {
-    process.stderr.write(`${error instanceof Error ? error.stack : new Error(message).stack}\n`)
-    if (known && error.nativeBacktrace) process.stderr.write(`${error.nativeBacktrace}\n`)
+    process.stderr.write(`${error instanceof Error ? error.stack : known.stack}\n`)
+    if (known.nativeBacktrace) process.stderr.write(`${known.nativeBacktrace}\n`)
   }
-  return known ? error.exitCode : exitInternal
+  return known.exitCode
 }
 
-/** A wrong command line: usage has been said by the parser; with --json the object is still owed. */
+const unknownFault = (error: unknown): VoxgradError =>
+  new VoxgradError('ERR_INTERNAL', error instanceof Error ? error.message : String(error))
+
+/** An error as people read it: what was found, what is required where that is not said yet, what to do, where to read on. */
+function describeError(error: VoxgradError): string {
+  const lines = [`error: ${error.statement}`, ...(error.facts.required === undefined ? required(error) : [])]
+  return [...lines, ...wayOut(error), ''].join('\n')
+}
+
+const required = (error: VoxgradError): string[] => labeled('Required', error.required)
+
+const wayOut = (error: VoxgradError): string[] => [
+  ...labeled('Remedy', error.remedy),
+  ...labeled('More', `voxgrad explain ${error.code}`),
+]
+
+/** A label and a text in one column, wrapped where a terminal shows it. */
+function labeled(label: string, text: string): string[] {
+  const indent = 2 + 'Required: '.length
+  const width = process.stderr.isTTY ? process.stderr.columns - indent : Number.POSITIVE_INFINITY
+  const lines = text.split('\n').flatMap((line) => wrap(line, width))
+  return lines.map((line, i) => `  ${(i === 0 ? `${label}:` : '').padEnd(indent - 2)}${line}`)
+}
+
+/** A wrong command line: the parser has said what was found. */
 export function reportUsage(message: string, json: boolean): number {
-  if (json) new JsonLines(process.stdout).write({ type: 'error', code: 'ERR_CONFIG', message })
-  return exitUsage
+  const error = new VoxgradError('ERR_CONFIG', message)
+  if (json) new JsonLines(process.stdout).write({ type: 'error', ...error.toJSON() })
+  process.stderr.write([...required(error), ...wayOut(error), ''].join('\n'))
+  return error.exitCode
 }

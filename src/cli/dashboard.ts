@@ -67,7 +67,7 @@ async function open(
 function portOf(flag: string, text: string | undefined): number {
   const port = text === undefined ? defaultDashboardPort : wholeNumber(flag, text, 0)
   if (port <= 65535) return port
-  throw new VoxgradError('ERR_CONFIG', `${flag}: expected a number of at most 65535, found "${text}"`)
+  throw new VoxgradError('ERR_CONFIG', { where: flag, required: 'a number of at most 65535', found: `"${text}"` })
 }
 
 /** Flags of `train` and `resume`. */

@@ -89,10 +89,11 @@ export function readAssignments(assignments: readonly string[]): OptionTree {
   for (const text of assignments) {
     const match = /^([A-Za-z]\w*(?:\.[A-Za-z]\w*)*)=(.*)$/s.exec(text)
     if (!match) {
-      throw new VoxgradError(
-        'ERR_CONFIG',
-        `--set: expected key=value such as optimizer.initialLr=0.02, found "${text}"`,
-      )
+      throw new VoxgradError('ERR_CONFIG', {
+        where: '--set',
+        required: 'key=value such as optimizer.initialLr=0.02',
+        found: `"${text}"`,
+      })
     }
     setAt(tree, match[1] ?? '', readValue(match[2] ?? ''))
   }
@@ -105,7 +106,11 @@ export function readAssignments(assignments: readonly string[]): OptionTree {
  */
 export async function readConfigFile(file: string): Promise<OptionTree> {
   const text = await readFile(file, 'utf8').catch((error) => {
-    throw new VoxgradError('ERR_CONFIG', `${file}: expected a readable YAML file, but ${reasonOf(error)}`)
+    throw new VoxgradError('ERR_CONFIG', {
+      where: file,
+      required: 'a readable YAML file',
+      found: `that ${reasonOf(error)}`,
+    })
   })
   return parseConfigFile(text, file)
 }
@@ -113,30 +118,41 @@ export async function readConfigFile(file: string): Promise<OptionTree> {
 /** Parses such a file's text. Throws as readConfigFile does. */
 export function parseConfigFile(text: string, file: string): OptionTree {
   if (text.length > mostCharacters) {
-    throw new VoxgradError('ERR_CONFIG', `${file}: expected a file of options, found ${text.length} characters`)
+    throw new VoxgradError('ERR_CONFIG', {
+      where: file,
+      required: 'a file of options',
+      found: `${text.length} characters`,
+    })
   }
   const document = parseDocument(text)
   const [fault] = document.errors
   if (fault) {
     // The parser calls itself for every level.
     const reason = /call stack/.test(fault.message) ? 'lists or groups nested too deeply' : fault.message.trimEnd()
-    throw new VoxgradError('ERR_CONFIG', `${file}: expected YAML, found a fault: ${reason}`)
+    throw new VoxgradError('ERR_CONFIG', { where: file, required: 'YAML', found: `a fault: ${reason}` })
   }
   visit(document, {
     Alias: (_, { source }) => {
-      throw new VoxgradError('ERR_CONFIG', `${file}: aliases (*${source}) are not read; write the value itself`)
+      const remedy = 'Write the value itself.'
+      throw new VoxgradError('ERR_CONFIG', {
+        where: file,
+        required: 'values without aliases',
+        found: `*${source}`,
+        remedy,
+      })
     },
     Pair: (_, { key }) => {
       if (isScalar(key) && typeof key.value !== 'object' && key.value !== '__proto__') return
-      throw new VoxgradError('ERR_CONFIG', `${file}: expected names of options as keys, found "${key}"`)
+      throw new VoxgradError('ERR_CONFIG', { where: file, required: 'names of options as keys', found: `"${key}"` })
     },
   })
   const value: unknown = document.toJS() ?? {}
   if (isGroup(value)) return value
-  throw new VoxgradError(
-    'ERR_CONFIG',
-    `${file}: expected keys and values such as \`budget: { epochs: 100 }\` at the top`,
-  )
+  throw new VoxgradError('ERR_CONFIG', {
+    where: file,
+    required: 'keys and values such as `budget: { epochs: 100 }` at the top',
+    found: Array.isArray(value) ? 'a list' : `${value}`,
+  })
 }
 
 /** A flag's text as a number where it is one; anything else is left for the schema to refuse. */

@@ -83,11 +83,15 @@ function presetOf(name: string): PresetName {
   const names = Object.keys(presets)
   const near = nearest(name, names)
   const hint = near ? `did you mean ${near}?` : `there are ${names.join(', ')}`
-  throw new VoxgradError('ERR_CONFIG', `--preset: there is no preset "${name}", ${hint}`)
+  throw new VoxgradError('ERR_CONFIG', { where: '--preset', found: `there is no preset "${name}", ${hint}` })
 }
 
 function gigabytes(text: string): number {
   const value = numberOrText(text)
   if (typeof value === 'number' && value > 0) return value
-  throw new VoxgradError('ERR_CONFIG', `--gpu-memory: expected a number of gigabytes above 0, found "${text}"`)
+  throw new VoxgradError('ERR_CONFIG', {
+    where: '--gpu-memory',
+    required: 'a number of gigabytes above 0',
+    found: `"${text}"`,
+  })
 }

@@ -11,6 +11,7 @@ import { addDashboard } from './dashboard.js'
 import { addDoctor } from './doctor.js'
 import { addEnsemble, addPostprocess } from './ensemble.js'
 import { addEvaluate } from './evaluate.js'
+import { addExplain } from './explain.js'
 import { addImport } from './import.js'
 import { addPlan } from './plan.js'
 import { addPredict } from './predict.js'
@@ -46,7 +47,7 @@ Exit codes: 0 done; 2 wrong usage, configuration or data; 70 a fault of voxgrad,
   )
 
 const verbs = [
-  [addSetup, addDoctor, addImport, addPlan, addPreprocess, addTrain, addResume],
+  [addSetup, addDoctor, addExplain, addImport, addPlan, addPreprocess, addTrain, addResume],
   [addDashboard, addStatus, addStop, addRuns, addReport, addAdvise, addValidate, addPredict, addEvaluate],
   [addBestConfiguration, addEnsemble, addPostprocess, addBench, addConfig],
 ]

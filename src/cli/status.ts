@@ -39,7 +39,9 @@ export function addRuns(program: Command): void {
   addCommonFlags(command, ['results']).action(async (folder: string | undefined, flags: CommonFlags) => {
     const { view, json, folders } = makeContext(flags)
     const root = folder === undefined ? folders.results : path.resolve(folder)
-    if (!existsSync(root)) throw new VoxgradError('ERR_RUN', `${root}: expected a folder with runs, found nothing`)
+    if (!existsSync(root)) {
+      throw new VoxgradError('ERR_RUN', { where: root, required: 'a folder with runs', found: 'nothing' })
+    }
     const found = await Promise.allSettled((await findRuns(root)).map(readOverview))
     const overviews = found.flatMap((run) => (run.status === 'fulfilled' ? [run.value] : []))
     // One damaged folder must not hide the others.
@@ -81,14 +83,23 @@ export function addStop(program: Command): void {
 
 async function stop({ folder }: RunFolder, processId: number, host: string): Promise<void> {
   if (host !== hostname()) {
-    throw new VoxgradError('ERR_RUN', `${folder}: its process ${processId} runs on ${host}; stop it there.`)
+    throw new VoxgradError('ERR_RUN_IN_USE', {
+      where: folder,
+      required: 'a run on this machine',
+      found: `process ${processId} on ${host}`,
+      remedy: `Stop it on ${host}.`,
+    })
   }
   process.kill(processId, 'SIGTERM')
   const deadline = performance.now() + stopSeconds * 1000
   // The process may leave before its lock is looked at again, or another one may take the run over.
   while (isAlive(processId) && ownerOf(folder)?.processId === processId) {
     if (performance.now() > deadline) {
-      throw new VoxgradError('ERR_RUN', `${folder}: process ${processId} has not ended after ${stopSeconds} s.`)
+      throw new VoxgradError('ERR_RUN_IN_USE', {
+        where: folder,
+        found: `process ${processId} has not ended after ${stopSeconds} s`,
+        remedy: `Wait for it, or end it with \`kill -9 ${processId}\`; the run then goes on from its last checkpoint.`,
+      })
     }
     await sleep(100)
   }

@@ -28,16 +28,16 @@ function rootOf(root: Root, options: FolderOptions, environment: NodeJS.ProcessE
 /**
  * The roots from options (the flags --raw, --preprocessed, --results), else from nnUNet_raw, nnUNet_preprocessed and
  * nnUNet_results.
- * @throws VoxgradError ERR_CONFIG, when a root that is not set is read
+ * @throws VoxgradError ERR_FOLDER_NOT_SET, when a root that is not set is read
  */
 export function resolveFolders(options: FolderOptions = {}, environment: NodeJS.ProcessEnv = process.env): Folders {
   const need = (root: Root): string => {
     const found = rootOf(root, options, environment)
     if (found !== undefined) return found
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `The folder for ${root} data is not set. Give --${root} FOLDER or set the environment variable nnUNet_${root}.`,
-    )
+    throw new VoxgradError('ERR_FOLDER_NOT_SET', {
+      found: `The folder for ${root} data is not set`,
+      remedy: `Give --${root} FOLDER, or set the environment variable nnUNet_${root}.`,
+    })
   }
   return {
     get raw() {
@@ -66,7 +66,7 @@ export function parseDatasetName(text: string): DatasetName | undefined {
 
 /**
  * Finds a dataset by id ('4', '004') or name ('Dataset004_Hippocampus') in the three roots, as far as they are set.
- * @throws VoxgradError ERR_DATASET if there is none or an id has several names; the message lists what is there
+ * @throws VoxgradError ERR_DATASET_NOT_FOUND if there is none or an id has several names; the message lists what is there
  */
 export function findDataset(folders: Folders, idOrName: string): DatasetName {
   const searched: string[] = []
@@ -78,10 +78,10 @@ export function findDataset(folders: Folders, idOrName: string): DatasetName {
     for (const name of namesIn(folder)) found.set(name.name, name)
   }
   if (searched.length === 0) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `No folder to look for dataset ${idOrName} is set. Give --raw FOLDER or set the environment variable nnUNet_raw.`,
-    )
+    throw new VoxgradError('ERR_FOLDER_NOT_SET', {
+      found: `No folder to look for dataset ${idOrName} is set`,
+      remedy: 'Give --raw FOLDER, or set the environment variable nnUNet_raw.',
+    })
   }
   const id = /^\d{1,3}$/.test(idOrName) ? Number(idOrName) : undefined
   const matches = [...found.values()].filter((dataset) => dataset.name === idOrName || dataset.id === id)
@@ -94,16 +94,15 @@ export function findDataset(folders: Folders, idOrName: string): DatasetName {
       .sort()
       .join(', ')
   if (matches.length > 1) {
-    throw new VoxgradError(
-      'ERR_DATASET',
-      `Dataset id ${idOrName} is not unique: found ${list(matches)} in ${searched.join(', ')}. Rename or move one, or give the full name.`,
-    )
+    throw new VoxgradError('ERR_DATASET_NOT_FOUND', {
+      found: `Dataset id ${idOrName} is not unique: there are ${list(matches)} in ${searched.join(', ')}`,
+      remedy: 'Give the full name, or rename or move one.',
+    })
   }
-  const there = found.size === 0 ? 'no dataset (a folder named Dataset004_NAME)' : list([...found.values()])
-  throw new VoxgradError(
-    'ERR_DATASET',
-    `Dataset ${idOrName} was not found. Expected an id (4 or 004) or a name (Dataset004_NAME); in ${searched.join(', ')} there is ${there}${didYouMean(idOrName, [...found.keys()]) || '.'}`,
-  )
+  const there = found.size === 0 ? 'no dataset' : list([...found.values()])
+  throw new VoxgradError('ERR_DATASET_NOT_FOUND', {
+    found: `Dataset ${idOrName} was not found: there is ${there} in ${searched.join(', ')}${didYouMean(idOrName, [...found.keys()])}`,
+  })
 }
 
 function folderIfSet(folders: Folders, root: Root): string | undefined {

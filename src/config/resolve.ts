@@ -191,16 +191,21 @@ function resolveLoss(
 ): LossConfig {
   const isTopK = kind === 'topk' || kind === 'dice_topk'
   if (isTopK && hasRegions) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `loss.kind ${kind}: expected dice_ce, ce or dice, because dataset.json has regions, which overlap`,
-    )
+    throw new VoxgradError('ERR_CONFIG', {
+      where: 'loss.kind',
+      required: 'dice_ce, ce or dice (dataset.json has regions, which overlap)',
+      found: kind,
+    })
   }
   if (labelSmoothing > 0 && (hasRegions || kind === 'dice')) {
     const reason = hasRegions
       ? 'dataset.json has regions, whose binary cross-entropy knows no smoothing'
       : 'loss.kind dice has no cross-entropy'
-    throw new VoxgradError('ERR_CONFIG', `loss.labelSmoothing: expected 0, found ${labelSmoothing}, because ${reason}`)
+    throw new VoxgradError('ERR_CONFIG', {
+      where: 'loss.labelSmoothing',
+      required: '0',
+      found: `${labelSmoothing}, because ${reason}`,
+    })
   }
   return {
     diceWeight: kind.startsWith('dice') ? weights.dice : 0,
@@ -307,10 +312,10 @@ function resolveNetwork(
 ): NetworkConfig {
   const faults = networkFaults(architecture, dimensions)
   if (faults.length > 0) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `The plans ask for a network that voxgrad does not train; choose other plans, or make them with \`voxgrad plan\`.\n${faults.map((fault) => `  architecture.${fault}`).join('\n')}`,
-    )
+    throw new VoxgradError('ERR_PLANS', {
+      found: `The plans ask for a network that voxgrad does not train:\n${faults.map((fault) => `  architecture.${fault}`).join('\n')}`,
+      remedy: 'Choose other plans, or make them with `voxgrad plan`.',
+    })
   }
   const plan = architecture.arch_kwargs
   // Plans written by hand may give one number for all stages, or for all axes.

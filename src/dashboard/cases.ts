@@ -110,7 +110,7 @@ export class Cases {
     const file = path.join(this.#run.folder.validation(this.#weights), 'summary.json')
     const parsed = summarySchema.safeParse(parseJson(await readInside([this.#root], file), file))
     if (!parsed.success)
-      throw new VoxgradError('ERR_FORMAT', `${file}: expected nnU-Net's summary.json, found another form`)
+      throw new VoxgradError('ERR_FORMAT', { where: file, required: "nnU-Net's summary.json", found: 'another form' })
     const cases = parsed.data.metric_per_case.map(({ metrics, prediction_file: prediction }): ValidationCase => {
       const name = path.basename(prediction, fileEnding)
       const dicePerClass = targets.map(({ key }) => {

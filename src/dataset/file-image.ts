@@ -44,9 +44,9 @@ export interface FileImage {
 /** An image without a third axis is one slice; nnU-Net gives it 999 times the spacing within, so that it is never resampled. */
 export const sliceSpacing = 999
 
-/** ERR_DATASET about an image file. */
+/** ERR_IMAGE about an image file. */
 export function imageFault(file: string, expected: string, found: string): VoxgradError {
-  return new VoxgradError('ERR_DATASET', `${file}: expected ${expected}, found ${found}`)
+  return new VoxgradError('ERR_IMAGE', { where: file, required: expected, found })
 }
 
 /** What a library says of a damaged file, in parentheses; nothing where it only stumbled over it. */

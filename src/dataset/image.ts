@@ -71,7 +71,7 @@ export async function readCaseImages(
     files.push(await readImageFile(path, options.reader ?? readerOfFile(path), options.kind ?? 'image'))
   const [first] = files
   if (first === undefined)
-    throw new VoxgradError('ERR_DATASET', `${origin}: expected at least one image file, found none`)
+    throw new VoxgradError('ERR_DATASET', { where: origin, required: 'at least one image file', found: 'none' })
   for (const file of files.slice(1)) {
     const extents = (image: FileImage) => image.shape.slice(1).join(' x ')
     if (extents(file) !== extents(first)) throw mismatch(origin, 'shape', first, extents(first), file, extents(file))
@@ -92,10 +92,12 @@ function mismatch(
   file: FileImage,
   found: string,
 ): VoxgradError {
-  return new VoxgradError(
-    'ERR_DATASET',
-    `${origin}: all channels need one ${what} (z, y, x); ${first.path} has ${expected}, ${file.path} has ${found}. Resample one onto the other.`,
-  )
+  return new VoxgradError('ERR_IMAGE', {
+    where: origin,
+    required: `one ${what} (z, y, x) for all channels`,
+    found: `${expected} in ${first.path} and ${found} in ${file.path}`,
+    remedy: 'Resample one onto the other.',
+  })
 }
 
 function stack(files: FileImage[]): Float32Array {
@@ -117,10 +119,12 @@ export async function readSegmentation(
   const { image, spacing, geometry } = await readCaseImages([path], path, { ...options, kind: 'label' })
   const [channels, z, y, x] = image.shape
   if (channels !== 1) {
-    throw new VoxgradError(
-      'ERR_DATASET',
-      `${path}: expected one label per voxel, found ${channels} channels; write one number per voxel, without colors or a palette`,
-    )
+    throw new VoxgradError('ERR_IMAGE', {
+      where: path,
+      required: 'one label per voxel',
+      found: `${channels} channels`,
+      remedy: 'Write one number per voxel, without colors or a palette.',
+    })
   }
   return { labels: image.data, shape: [z, y, x], spacing, geometry }
 }
@@ -147,7 +151,8 @@ export async function writeSegmentation(
   if (reader === 'Tiff3DIO') return writeTiffVolume(path, smallest, shape, grid.spacing)
   const { sitk_stuff: itk, nibabel_stuff: nibabel } = grid.geometry
   if (nibabel !== undefined) return writeNifti(path, headerFromAffine(nibabel.original_affine, shape), smallest)
-  if (itk === undefined) throw new VoxgradError('ERR_INTERNAL', `${path}: expected a place of the voxels, found none`)
+  if (itk === undefined)
+    throw new VoxgradError('ERR_INTERNAL', { where: path, required: 'a place of the voxels', found: 'none' })
   const ending = endingOf(path)
   if (ending === '.mha' || ending === '.mhd') return writeMetaImage(path, smallest, shape, itk)
   if (ending === '.nrrd') return writeNrrd(path, smallest, shape, itk)

@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { type CasePoolOptions, forEachCase } from '../case-pool.js'
 import { type Folders, parseDatasetName } from '../config/folders.js'
 import { VoxgradError } from '../errors.js'
-import { makeFolder, readJson, reasonOf, syncFolder } from '../files.js'
+import { diskFailure, makeFolder, readJson, syncFolder } from '../files.js'
 import { formatJson, type JsonObject, keysInFileOrder } from '../json.js'
 import { isWithin } from '../names.js'
 import { parseDatasetJson } from './dataset-json.js'
@@ -58,17 +58,17 @@ export async function importDecathlon(
   options: CasePoolOptions = {},
 ): Promise<ImportedDataset> {
   if (!Number.isInteger(id) || id < 1 || id > 999) {
-    throw new VoxgradError('ERR_CONFIG', `--id: expected a whole number from 1 to 999, found ${id}`)
+    throw new VoxgradError('ERR_CONFIG', { where: '--id', required: 'a whole number from 1 to 999', found: `${id}` })
   }
   const file = path.join(folder, 'dataset.json')
   const content = (await readJson(file, 'dataset.json of a decathlon task')) as JsonObject
   const parsed = schema.safeParse(content)
   if (!parsed.success) {
     const faults = parsed.error.issues.map((issue) => `  - "${issue.path.join('.')}": ${issue.message}`)
-    throw new VoxgradError(
-      'ERR_DATASET',
-      `${file} is not that of a Medical Segmentation Decathlon task:\n${faults.join('\n')}`,
-    )
+    throw new VoxgradError('ERR_DATASET', {
+      found: `${file} is not that of a Medical Segmentation Decathlon task:\n${faults.join('\n')}`,
+      remedy: 'Name the folder of a task, such as Task04_Hippocampus.',
+    })
   }
   const sources = collectSources(folder, parsed.data)
   const converted = convertDatasetJson(content, sources.filter((source) => source.part === 'imagesTr').length)
@@ -87,7 +87,7 @@ export async function importDecathlon(
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined)
     if (error instanceof VoxgradError) throw error
-    throw new VoxgradError('ERR_DISK', `${target}: cannot be written, because ${reasonOf(error)}`, { cause: error })
+    throw diskFailure(target, error)
   }
   const trainingCases = sources.filter((source) => source.part === 'imagesTr').length
   return { id, name, folder: target, trainingCases, testCases: sources.length - trainingCases }
@@ -117,10 +117,10 @@ function refuseUsedId(id: number, folders: Folders): void {
         .map((name) => path.join(root, name)),
     )
   if (taken.length === 0) return
-  throw new VoxgradError(
-    'ERR_DATASET',
-    `Dataset id ${id} is already in use: ${taken.join(', ')}. Choose another --id, or remove these folders.`,
-  )
+  throw new VoxgradError('ERR_DATASET', {
+    found: `Dataset id ${id} is already in use: ${taken.join(', ')}`,
+    remedy: 'Choose another --id, or remove these folders.',
+  })
 }
 
 /** Every listed image with its label; hidden files (macOS's ._ copies) are passed over, names outside the task refused. */
@@ -184,10 +184,11 @@ async function bringOver(source: Source, target: string, channels: number): Prom
   const dimensions = dimensionsOf(extents)
   const found = dimensions === 4 ? (extents[3] ?? 1) : 1
   if (found !== channels || dimensions > 4) {
-    throw new VoxgradError(
-      'ERR_DATASET',
-      `${source.image}: expected ${channels} channels as "modality" says, found ${extents.join(' x ')} voxels`,
-    )
+    throw new VoxgradError('ERR_DATASET', {
+      where: `${source.image}`,
+      required: `${channels} channels as "modality" says`,
+      found: `${extents.join(' x ')} voxels`,
+    })
   }
   if (dimensions < 4) await copyFile(source.image, place(source.part, channelName(0)))
   else await splitChannels(source.image, nifti, (channel) => place(source.part, channelName(channel)))

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { type CasePoolOptions, forEachCase } from '../case-pool.js'
-import { VoxgradError } from '../errors.js'
+import { commonCode, type ErrorCode, VoxgradError } from '../errors.js'
 import { type DatasetJson, readDatasetJson } from './dataset-json.js'
 import { allClose, type CaseImage, type Geometry, readCaseImages } from './image.js'
 import { bytesToRead, listCases, parseImageName, type RawCase, readerOfCases, visibleNames } from './raw.js'
@@ -12,6 +12,7 @@ import type { ReaderName } from './readers.js'
 export interface Fault {
   /** A warning does not stand in the way of training. */
   severity: 'error' | 'warning'
+  code: ErrorCode
   /** null: the dataset as a whole. */
   caseId: string | null
   /** File or folder. */
@@ -28,14 +29,16 @@ export function describeFault(fault: Fault): string {
 }
 
 /**
- * Throws ERR_DATASET listing all errors among the faults (warnings do not count).
+ * Throws one error, with the code that all share or ERR_DATASET, listing all errors among the faults (warnings do not count).
  * @param folder the dataset, for the message
  */
 export function throwIfFaulty(folder: string, faults: Fault[]): void {
   const errors = faults.filter((fault) => fault.severity === 'error')
   if (errors.length === 0) return
-  const lines = errors.map((fault) => `  - ${describeFault(fault)}`)
-  throw new VoxgradError('ERR_DATASET', `${folder} has ${errors.length} faults:\n${lines.join('\n')}`)
+  const lines = errors.map((fault) => `  - ${describeFault(fault).slice('error: '.length)}`)
+  throw new VoxgradError(commonCode(errors), {
+    found: `${folder} has ${errors.length === 1 ? 'one fault' : `${errors.length} faults`}:\n${lines.join('\n')}`,
+  })
 }
 
 /**
@@ -58,6 +61,7 @@ export async function checkDataset(folder: string, options: CasePoolOptions = {}
   if (cases.length !== datasetJson.numTraining) {
     faults.push({
       severity: 'error',
+      code: 'ERR_DATASET',
       caseId: null,
       file: path.join(folder, 'dataset.json'),
       expected: `"numTraining" ${datasetJson.numTraining} cases`,
@@ -71,8 +75,17 @@ export async function checkDataset(folder: string, options: CasePoolOptions = {}
 
 function asFault(caseId: string | null, file: string, error: unknown): Fault {
   if (!(error instanceof VoxgradError)) throw error
-  const found = error.message.startsWith(`${file}: `) ? error.message.slice(file.length + 2) : error.message
-  return { severity: 'error', caseId, file, expected: 'a sound file', found, remedy: 'correct or replace it' }
+  const { code, facts } = error
+  const remedy = facts.remedy?.replace(/\.$/, '').replace(/^[A-Z]/, (first) => first.toLowerCase())
+  return {
+    severity: 'error',
+    code,
+    caseId,
+    file: facts.where ?? file,
+    expected: facts.required ?? 'a sound file',
+    found: facts.found,
+    remedy: remedy ?? 'correct or replace it',
+  }
 }
 
 /** Files in imagesTr and labelsTr that belong to no case; spacing files of TIFF and data files of .mhd belong to one. */
@@ -91,6 +104,7 @@ function nameFaults(folder: string, datasetJson: DatasetJson, cases: RawCase[]):
     (part: string, expected: string) =>
     (name: string): Fault => ({
       severity: 'warning',
+      code: 'ERR_DATASET',
       caseId: null,
       file: path.join(folder, part, name),
       expected,
@@ -103,12 +117,18 @@ function nameFaults(folder: string, datasetJson: DatasetJson, cases: RawCase[]):
   ]
 }
 
-type Report = (file: string, expected: string, found: string, remedy: string, severity?: Fault['severity']) => void
+type Report = (
+  file: string,
+  expected: string,
+  found: string,
+  remedy: string,
+  is?: Partial<Pick<Fault, 'severity' | 'code'>>,
+) => void
 
 async function checkCase(rawCase: RawCase, datasetJson: DatasetJson, reader: ReaderName): Promise<Fault[]> {
   const faults: Fault[] = []
-  const report: Report = (file, expected, found, remedy, severity = 'error') =>
-    faults.push({ severity, caseId: rawCase.caseId, file, expected, found, remedy })
+  const report: Report = (file, expected, found, remedy, is) =>
+    faults.push({ severity: 'error', code: 'ERR_IMAGE', caseId: rawCase.caseId, file, expected, found, remedy, ...is })
   const read = async (file: string, kind: 'image' | 'label'): Promise<CaseImage | undefined> => {
     try {
       return await readCaseImages([file], file, { reader, kind })
@@ -152,6 +172,7 @@ function checkChannels(rawCase: RawCase, channels: number, datasetJson: DatasetJ
       `channel ${channel} (${datasetJson.channels[channel]})`,
       'no such file',
       'add it or remove the case',
+      { code: 'ERR_DATASET' },
     )
   }
   if (channels !== expected && missing.length === 0) {
@@ -160,6 +181,7 @@ function checkChannels(rawCase: RawCase, channels: number, datasetJson: DatasetJ
       `${expected} channels (${datasetJson.channels.join(', ')})`,
       `${channels}`,
       'correct the files or "channel_names"',
+      { code: 'ERR_DATASET' },
     )
   }
 }
@@ -181,7 +203,7 @@ function compareGrids(first: { file: string; image: CaseImage }, file: string, i
   const [a, b] = [placement(first.image.geometry), placement(image.geometry)]
   if (!allClose(b, a)) {
     const remedy = 'make sure that both lie on each other'
-    report(file, `origin and direction ${a.join(' ')} of ${name}`, b.join(' '), remedy, 'warning')
+    report(file, `origin and direction ${a.join(' ')} of ${name}`, b.join(' '), remedy, { severity: 'warning' })
   }
 }
 
@@ -213,7 +235,9 @@ async function checkLabel(
   const file = rawCase.label
   if (file === undefined) return
   if (!existsSync(file)) {
-    report(file, 'a label file for the case', 'no such file', 'add it or remove the case from imagesTr')
+    report(file, 'a label file for the case', 'no such file', 'add it or remove the case from imagesTr', {
+      code: 'ERR_DATASET',
+    })
     return
   }
   const label = await read(file, 'label')
@@ -237,7 +261,9 @@ async function checkLabel(
   if (unknown.length > 0) {
     const shown = unknown.slice(0, 10).map(([value, count]) => `${value} (${count} voxels)`)
     const more = unknown.length > 10 ? ` and ${unknown.length - 10} more` : ''
-    report(file, `label values ${allowed.join(', ')}`, `${shown.join(', ')}${more}`, 'correct the file or "labels"')
+    report(file, `label values ${allowed.join(', ')}`, `${shown.join(', ')}${more}`, 'correct the file or "labels"', {
+      code: 'ERR_LABEL',
+    })
   }
   if (first !== undefined) compareGrids(first, file, label, report)
 }

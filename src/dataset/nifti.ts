@@ -232,7 +232,7 @@ function readHeader2(view: DataView, little: boolean): { header: NiftiHeader; of
 const clampDimensions = (dimensions: number) => Math.min(Math.max(dimensions, 0), 7)
 
 function fault(origin: string, expected: string, found: string): VoxgradError {
-  return new VoxgradError('ERR_DATASET', `${origin}: expected ${expected}, found ${found}`)
+  return new VoxgradError('ERR_IMAGE', { where: origin, required: expected, found })
 }
 
 /** The voxels as float32 numbers, slope and intercept applied in double precision as nibabel and ITK do. */

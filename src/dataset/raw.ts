@@ -59,10 +59,12 @@ export function listImageFolder(folder: string, datasetJson: DatasetJson): RawCa
   const faulty = cases.filter((found) => found.images.length !== expected)
   if (faulty.length === 0) return cases
   const list = faulty.map((found) => `${found.caseId} (${found.images.length})`).join(', ')
-  throw new VoxgradError(
-    'ERR_DATASET',
-    `${folder}: expected ${expected} channel files for each case, found another number for ${list}. Add the missing files (CASE_0000${datasetJson.fileEnding}, ...) or remove the case.`,
-  )
+  throw new VoxgradError('ERR_DATASET', {
+    where: folder,
+    required: `${expected} channel files for each case`,
+    found: `another number for ${list}`,
+    remedy: `Add the missing files (CASE_0000${datasetJson.fileEnding}, ...) or remove the case.`,
+  })
 }
 
 /** Names in a folder, hidden ones (such as macOS's ._ files) left out, in code point order. */
@@ -71,9 +73,13 @@ export function visibleNames(folder: string): string[] {
     const names = readdirSync(folder).filter((name) => !name.startsWith('.'))
     return names.sort(compareCodePoints)
   } catch (error) {
-    throw new VoxgradError('ERR_DATASET', `${folder}: expected a folder of images, but ${reasonOf(error)}`, {
-      cause: error,
-    })
+    throw new VoxgradError(
+      'ERR_DATASET',
+      { where: folder, required: 'a folder of images', found: `that ${reasonOf(error)}` },
+      {
+        cause: error,
+      },
+    )
   }
 }
 
@@ -92,10 +98,11 @@ function casesOfFolder(folder: string, datasetJson: DatasetJson): RawCase[] {
     images.set(parsed.caseId, [...(images.get(parsed.caseId) ?? []), path.join(folder, name)])
   }
   if (images.size === 0) {
-    throw new VoxgradError(
-      'ERR_DATASET',
-      `${folder}: expected images named CASE_0000${datasetJson.fileEnding}, found none`,
-    )
+    throw new VoxgradError('ERR_DATASET', {
+      where: folder,
+      required: `images named CASE_0000${datasetJson.fileEnding}`,
+      found: 'none',
+    })
   }
   const ids = [...images.keys()].sort(compareCodePoints)
   return ids.map((caseId) => ({ caseId, images: images.get(caseId) ?? [] }))

@@ -24,10 +24,11 @@ export function readersForEnding(ending: string): [ReaderName, ...ReaderName[]] 
   const [first, ...others] = found
   if (first !== undefined) return [first, ...others]
   const known = [...new Set(Object.values(endingsOf).flat())].join(', ')
-  throw new VoxgradError(
-    'ERR_DATASET',
-    `Images with the file ending "${ending}" are not supported; convert them to one of ${known}.`,
-  )
+  throw new VoxgradError('ERR_IMAGE', {
+    required: `images with one of the file endings ${known}`,
+    found: `"${ending}"`,
+    remedy: 'Convert them.',
+  })
 }
 
 /**
@@ -51,5 +52,9 @@ export function endingOf(file: string): string {
 export function supportedReader(name: string, origin: string): ReaderName {
   const known = readerNames.find((one) => one === name)
   if (known !== undefined) return known
-  throw new VoxgradError('ERR_DATASET', `${origin}: "${name}" is not supported; name one of ${readerNames.join(', ')}.`)
+  throw new VoxgradError('ERR_DATASET', {
+    where: origin,
+    required: `one of ${readerNames.join(', ')}`,
+    found: `"${name}"`,
+  })
 }

@@ -23,10 +23,11 @@ const splitSeed = 12345
  */
 export function makeSplits(caseIds: string[]): Split[] {
   if (caseIds.length < foldCount) {
-    throw new VoxgradError(
-      'ERR_DATASET',
-      `Cross-validation needs at least ${foldCount} cases, found ${caseIds.length}. Add cases, or train on fold "all".`,
-    )
+    throw new VoxgradError('ERR_DATASET', {
+      required: `at least ${foldCount} cases for cross-validation`,
+      found: `${caseIds.length}`,
+      remedy: 'Add cases, or train on fold "all".',
+    })
   }
   const ids = [...caseIds].sort(compareCodePoints)
   const shuffled = new RandomState(splitSeed).permutation(ids.length)
@@ -61,10 +62,10 @@ export async function readOrWriteSplits(folder: string, caseIds: string[]): Prom
   const known = new Set(caseIds)
   const unknown = [...new Set(splits.flatMap((split) => [...split.train, ...split.val]))].filter((id) => !known.has(id))
   if (unknown.length > 0) {
-    throw new VoxgradError(
-      'ERR_DATASET',
-      `${file} names cases that the preprocessed data lack: ${unknown.join(', ')}. Preprocess them, or remove the file to have new splits made.`,
-    )
+    throw new VoxgradError('ERR_PREPROCESSED', {
+      found: `${file} names cases that the preprocessed data lack: ${unknown.join(', ')}`,
+      remedy: 'Preprocess them, or remove the file to have new splits made.',
+    })
   }
   return splits
 }
@@ -79,10 +80,11 @@ export function parseSplits(content: unknown, file: string): Split[] {
   const parsed = schema.safeParse(content)
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
-  throw new VoxgradError(
-    'ERR_DATASET',
-    `${file}: expected a list of { "train": [case, ...], "val": [case, ...] }, found at "${issue?.path.join('.')}": ${issue?.message}`,
-  )
+  throw new VoxgradError('ERR_DATASET', {
+    where: file,
+    required: 'a list of { "train": [case, ...], "val": [case, ...] }',
+    found: `at "${issue?.path.join('.')}": ${issue?.message}`,
+  })
 }
 
 /**

@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type ErrorCode, errorCodes, VoxgradError } from '../errors.js'
+import { isErrorCode } from '../error-catalogue.js'
+import { factsOfNative, VoxgradError } from '../errors.js'
 import type { NativeBinding, NativeTrainer, TrainerConfig } from './binding.js'
 
 // The same from src/native and from dist/native.
@@ -32,7 +33,11 @@ export function native(): NativeBinding {
 /** Loads the addon at a path. Throws VoxgradError ERR_NATIVE_LOAD that says what is missing. */
 export function loadAddon(file: string): NativeBinding {
   if (!existsSync(file)) {
-    throw new VoxgradError('ERR_NATIVE_LOAD', `the native addon is not built (no ${file}): run \`${setupCommand}\``)
+    throw new VoxgradError('ERR_NATIVE_LOAD', {
+      required: 'a built native addon',
+      found: `no ${file}`,
+      remedy: `Build it with \`${setupCommand}\`; \`voxgrad doctor\` says what that needs.`,
+    })
   }
   try {
     // Read once, when the OpenMP library is loaded. By default its waiting threads spin for milliseconds, and training
@@ -56,7 +61,10 @@ export function loadAddon(file: string): NativeBinding {
     const what = library === undefined ? reason : `the library ${library}, which it was built with, is missing`
     throw new VoxgradError(
       'ERR_NATIVE_LOAD',
-      `the native addon ${file} does not load: ${what}. Run \`${setupCommand}\` to build it again`,
+      {
+        found: `The native addon ${file} does not load: ${what}`,
+        remedy: `Build it again with \`${setupCommand}\`; \`voxgrad doctor\` says more.`,
+      },
       { cause: error },
     )
   }
@@ -113,11 +121,7 @@ function callSite(method: Method): string {
 function toVoxgradError(error: unknown, site: string): unknown {
   if (!(error instanceof Error) || !('code' in error) || !isErrorCode(error.code)) return error
   const backtrace = 'nativeBacktrace' in error ? { nativeBacktrace: String(error.nativeBacktrace) } : {}
-  const result = new VoxgradError(error.code, error.message, backtrace)
+  const result = new VoxgradError(error.code, factsOfNative(error.message), backtrace)
   result.stack = `${result.name}: ${result.message}\n${site}`
   return result
-}
-
-function isErrorCode(code: unknown): code is ErrorCode {
-  return typeof code === 'string' && Object.hasOwn(errorCodes, code)
 }

@@ -75,10 +75,12 @@ export function architectureOfOldPlans(entry: JsonObject, origin: string): Archi
   const missing = oldKeys.filter((key) => entry[key] === undefined)
   const network = networkNames.find((name) => name === entry.UNet_class_name)
   if (missing.length > 0 || network === undefined) {
-    throw new VoxgradError(
-      'ERR_FORMAT',
-      `${origin} has no "architecture", nor the keys of older plans that describe one (UNet_class_name ${networkNames.join(' or ')}, ${oldKeys.join(', ')}). Plan the dataset again with \`voxgrad plan\`.`,
-    )
+    throw new VoxgradError('ERR_PLANS', {
+      where: origin,
+      required: `"architecture", or the keys of older plans that describe one (UNet_class_name ${networkNames.join(' or ')}, ${oldKeys.join(', ')})`,
+      found: 'neither',
+      remedy: 'Plan the dataset again with `voxgrad plan`.',
+    })
   }
   const depths = entry.n_conv_per_stage_encoder as number[]
   const features = (stage: number) =>

@@ -116,10 +116,12 @@ async function makeFingerprint(
   { jobs, signal, onProgress, onWarning }: Pick<PlanInput, 'jobs'> & PlanSettings,
 ): Promise<Fingerprint> {
   if (raw === undefined) {
-    throw new VoxgradError(
-      'ERR_DATASET',
-      `${dataset.name} has neither raw data (nnUNet_raw/${dataset.name}/dataset.json) nor a dataset_fingerprint.json in nnUNet_preprocessed. Set nnUNet_raw or --raw to the folder with its images.`,
-    )
+    throw new VoxgradError('ERR_DATASET_NOT_FOUND', {
+      where: dataset.name,
+      required: `raw data (nnUNet_raw/${dataset.name}/dataset.json), or a dataset_fingerprint.json in nnUNet_preprocessed`,
+      found: 'neither',
+      remedy: 'Set nnUNet_raw or --raw to the folder with its images.',
+    })
   }
   const faults = await checkDataset(raw, {
     jobs,
@@ -152,10 +154,12 @@ async function carrySplits(raw: string, target: string): Promise<void> {
     (split, i) => !same(present[i]?.train, split.train) || !same(present[i]?.val, split.val),
   )
   if (different < 0) return
-  throw new VoxgradError(
-    'ERR_DATASET',
-    `${copy}: expected the splits of ${source}, found another fold ${different}. Remove one of the two files.`,
-  )
+  throw new VoxgradError('ERR_DATASET', {
+    where: copy,
+    required: `the splits of ${source}`,
+    found: `another fold ${different}`,
+    remedy: 'Remove one of the two files.',
+  })
 }
 
 /**
@@ -170,10 +174,11 @@ async function joinWithExisting(plans: Plans, file: string, overwrite: boolean):
     isSame(old.configurations[name] ?? configuration, configuration) ? [] : [name],
   )
   if (changed.length > 0 && !overwrite && isSame(dataOf(old), dataOf(plans))) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `${file} has other numbers for ${changed.join(', ')}: it was planned for another GPU memory or dataset.json, or edited. Plan under another name with --plans-name, or replace it with --overwrite; data preprocessed and runs started with it then no longer fit.`,
-    )
+    throw new VoxgradError('ERR_PLANS', {
+      found: `${file} has other numbers for ${changed.join(', ')}: it was planned for another GPU memory or dataset.json, or edited`,
+      remedy:
+        'Plan under another name with --plans-name, or replace it with --overwrite; data preprocessed and runs started with it then no longer fit.',
+    })
   }
   const kept = Object.entries(old.configurations).filter(([name]) => !Object.hasOwn(plans.configurations, name))
   return { ...plans, configurations: { ...plans.configurations, ...Object.fromEntries(kept) } }

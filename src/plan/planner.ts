@@ -125,12 +125,12 @@ function checkFingerprint({ spacings, shapes_after_crop: shapes }: Fingerprint):
   const threePositive = (row: number[]) => row.length === 3 && row.every((value) => Number.isFinite(value) && value > 0)
   const faulty = [...spacings, ...shapes].find((row) => !threePositive(row))
   if (spacings.length > 0 && spacings.length === shapes.length && faulty === undefined) return
-  throw new VoxgradError(
-    'ERR_DATASET',
-    `dataset_fingerprint.json: expected three positive spacings and extents for each case, found ${
-      faulty === undefined ? `${spacings.length} spacings and ${shapes.length} shapes` : JSON.stringify(faulty)
-    }. Remove the file to have it made again.`,
-  )
+  throw new VoxgradError('ERR_DATASET', {
+    where: 'dataset_fingerprint.json',
+    required: 'three positive spacings and extents for each case',
+    found: faulty === undefined ? `${spacings.length} spacings and ${shapes.length} shapes` : JSON.stringify(faulty),
+    remedy: 'Remove the file to have it made again.',
+  })
 }
 
 /** Median spacing, but a finer one (10th percentile) on an axis that is much coarser than the others. Array axis order. */
@@ -223,10 +223,12 @@ function planConfiguration(
   while (neededOf(size) > reference) {
     const smaller = reducedPatch(spacing, topology, medianShape)
     if (smaller.some((extent) => extent < 1)) {
-      throw new VoxgradError(
-        'ERR_CONFIG',
-        `${context.gpuMemoryGb} GB of GPU memory are too little for any patch of ${dataIdentifier}; plan with more (--gpu-memory).`,
-      )
+      throw new VoxgradError('ERR_CONFIG', {
+        where: '--gpu-memory',
+        required: `enough for a patch of ${dataIdentifier}`,
+        found: `${context.gpuMemoryGb} GB`,
+        remedy: 'Plan with more.',
+      })
     }
     topology = topologyOf(spacing, smaller)
     size = sizeOf(topology)

@@ -114,10 +114,10 @@ const requiredOfConfiguration = [
 
 /**
  * Reads a plans file.
- * @throws VoxgradError ERR_DATASET if it is missing, ERR_FORMAT if it is no plans file
+ * @throws VoxgradError ERR_PLANS if it is missing or no plans file, ERR_FORMAT if it is no JSON
  */
 export async function readPlans(file: string): Promise<Plans> {
-  return checkPlans(await readJson(file, 'plans file (`voxgrad plan` writes it)'), file)
+  return checkPlans(await readJson(file, 'plans file', 'ERR_PLANS'), file)
 }
 
 /** What becomes the name of a folder or file, with its place. */
@@ -136,27 +136,33 @@ function namesOf(plans: JsonObject): [place: string, name: unknown][] {
   ]
 }
 
-/** Checks parsed plans (of a file or a checkpoint) for what every part relies on. Throws ERR_FORMAT naming the key. */
+/** Checks parsed plans (of a file or a checkpoint) for what every part relies on. Throws ERR_PLANS naming the key, ERR_FORMAT for a name that is a path. */
 export function checkPlans(value: unknown, origin: string): Plans {
   const plans = value as JsonObject
   const isObject = (item: unknown): item is JsonObject =>
     typeof item === 'object' && item !== null && !Array.isArray(item)
   const missing = isObject(plans) ? requiredKeys.filter((key) => plans[key] === undefined) : requiredKeys
   if (missing.length > 0) {
-    throw new VoxgradError(
-      'ERR_FORMAT',
-      `${origin}: expected nnU-Net plans, but these keys are missing: ${missing.join(', ')}`,
-    )
+    throw new VoxgradError('ERR_PLANS', {
+      where: origin,
+      required: 'nnU-Net plans',
+      found: `a file without ${missing.join(', ')}`,
+    })
   }
   if (!isObject(plans.configurations) || !Object.values(plans.configurations).every(isObject)) {
-    throw new VoxgradError('ERR_FORMAT', `${origin}: "configurations" must map each name to an object`)
+    throw new VoxgradError('ERR_PLANS', {
+      where: origin,
+      required: 'an object for each name in "configurations"',
+      found: 'something else',
+    })
   }
   for (const [place, name] of namesOf(plans)) {
     if (typeof name === 'string' && isPlainName(name)) continue
-    throw new VoxgradError(
-      'ERR_FORMAT',
-      `${origin}: ${place} must be the name of a file or folder, without / or \\, found ${JSON.stringify(name)}`,
-    )
+    throw new VoxgradError('ERR_FORMAT', {
+      where: `${origin}: ${place}`,
+      required: 'the name of a file or folder, without / or \\',
+      found: JSON.stringify(name),
+    })
   }
   // The name before nnU-Net 2.1.
   plans.foreground_intensity_properties_per_channel ??= plans.foreground_intensity_properties_by_modality
@@ -166,31 +172,33 @@ export function checkPlans(value: unknown, origin: string): Plans {
 /**
  * One configuration, complete: the parent's entries (recursively), replaced key by key by its own; architecture of
  * plans written before 2024 rebuilt. Source: nnU-Net plans_handler.py, PlansManager._internal_resolve_configuration_inheritance.
- * @throws VoxgradError ERR_CONFIG for an unknown name, ERR_FORMAT for a cycle or missing keys
+ * @throws VoxgradError ERR_PLANS for an unknown name, a cycle or missing keys
  */
 export function resolveConfiguration(plans: Plans, name: string): Configuration {
   const names = Object.keys(plans.configurations)
   const there = names.join(', ')
   const where = `Plans ${plans.plans_name} of ${plans.dataset_name}`
   if (!Object.hasOwn(plans.configurations, name)) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `${where} have no configuration ${name}; they have ${there}${didYouMean(name, names) || '.'}`,
-    )
+    throw new VoxgradError('ERR_PLANS', {
+      found: `${where} have no configuration ${name}`,
+      remedy: `Choose one of theirs: ${there}${didYouMean(name, names) || '.'}`,
+    })
   }
   const resolve = (current: string, visited: string[]): ConfigurationEntry => {
     if (visited.includes(current)) {
       const circle = [...visited, current].join(' -> ')
-      throw new VoxgradError(
-        'ERR_FORMAT',
-        `${where}: configurations inherit in a circle: ${circle}. Remove one "inherits_from".`,
-      )
+      throw new VoxgradError('ERR_PLANS', {
+        where,
+        found: `configurations inherit in a circle: ${circle}`,
+        remedy: 'Remove one "inherits_from".',
+      })
     }
     if (!Object.hasOwn(plans.configurations, current)) {
-      throw new VoxgradError(
-        'ERR_FORMAT',
-        `${where}: ${visited.at(-1)} inherits from ${current}, which is missing; there are ${there}.`,
-      )
+      throw new VoxgradError('ERR_PLANS', {
+        where,
+        found: `${visited.at(-1)} inherits from ${current}, which is missing`,
+        remedy: `Name one of ${there} in its "inherits_from".`,
+      })
     }
     const { inherits_from: parent, ...own } = plans.configurations[current] as ConfigurationEntry
     return parent === undefined ? own : { ...resolve(parent, [...visited, current]), ...own }
@@ -198,7 +206,7 @@ export function resolveConfiguration(plans: Plans, name: string): Configuration 
   const entry = resolve(name, [])
   const missing = requiredOfConfiguration.filter((key) => entry[key] === undefined)
   if (missing.length > 0) {
-    throw new VoxgradError('ERR_FORMAT', `${where}: configuration ${name} lacks ${missing.join(', ')}`)
+    throw new VoxgradError('ERR_PLANS', { where, found: `configuration ${name} lacks ${missing.join(', ')}` })
   }
   const architecture =
     entry.architecture ?? architectureOfOldPlans(entry as JsonObject, `${where}: configuration ${name}`)

@@ -41,10 +41,11 @@ export async function openModel(run: string, folds: Fold[] | undefined, checkpoi
   const checkpoints = runFolders.map((folder) => path.join(folder, `checkpoint_${checkpoint}.pth`))
   const missing = checkpoints.filter((file) => !existsSync(file))
   if (missing.length > 0) {
-    throw new VoxgradError(
-      'ERR_RUN',
-      `Expected a trained fold folder for --run, or its parent together with --folds; these files are missing:\n${missing.map((file) => `  ${file}`).join('\n')}\nFinish the training with \`voxgrad resume\`, or choose another --checkpoint (final, best, latest).`,
-    )
+    throw new VoxgradError('ERR_RUN', {
+      required: 'a trained fold folder for --run, or its parent together with --folds',
+      found: `that these files are missing:\n${missing.map((file) => `  ${file}`).join('\n')}`,
+      remedy: 'Finish the training with `voxgrad resume`, or choose another --checkpoint (final, best, latest).',
+    })
   }
   const folder = folds ? resolved : modelFolderOf(resolved)
   const plans = await readPlans(path.join(folder, 'plans.json'))

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { PredictOptions } from '../config/schema.js'
 import { listImageFolder, type RawCase } from '../dataset/raw.js'
-import { VoxgradError } from '../errors.js'
+import { commonCode, isDataFault, VoxgradError } from '../errors.js'
 import { readBytes, writeFileAtomically, writeJson } from '../files.js'
 import { exportCase } from '../preprocess/export-case.js'
 import { type Model, openModel } from './model.js'
@@ -55,16 +55,20 @@ export async function predictFolder(options: PredictOptions, hooks: PredictionHo
 
 /** Reads every input once, so that a damaged one is known before hours of prediction. */
 async function checkInputs(cases: RawCase[], model: Model): Promise<void> {
-  const faults: string[] = []
+  const faults: VoxgradError[] = []
   for (const { caseId, images } of cases) {
     try {
       await readCase(model, caseId, images)
     } catch (error) {
-      faults.push((error as Error).message)
+      if (!isDataFault(error)) throw error
+      faults.push(error)
     }
   }
   if (faults.length > 0) {
-    throw new VoxgradError('ERR_DATASET', `Nothing was predicted; these inputs are faulty:\n${faults.join('\n')}`)
+    throw new VoxgradError(commonCode(faults), {
+      found: `Nothing was predicted, because these inputs are faulty:\n${faults.map(({ message }) => `  ${message}`).join('\n')}`,
+      remedy: 'Correct or remove them.',
+    })
   }
 }
 
@@ -99,19 +103,24 @@ function previousStageFiles(
 ): ((caseId: string) => string) | undefined {
   if (previous === undefined) {
     if (folder === undefined) return undefined
-    throw new VoxgradError('ERR_CONFIG', 'previousStage: the model is no cascade; leave --previous-stage out')
+    throw new VoxgradError('ERR_CONFIG', {
+      where: 'previousStage',
+      required: 'the model of a cascade',
+      found: 'another',
+      remedy: 'Leave --previous-stage out.',
+    })
   }
   if (folder === undefined) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `The model is a cascade on ${previous}: predict the images with a model of ${previous} first, and give the folder by --previous-stage.`,
-    )
+    throw new VoxgradError('ERR_CONFIG', {
+      found: `The model is a cascade on ${previous}, and --previous-stage is not given`,
+      remedy: `Predict the images with a model of ${previous} first, and give that folder by --previous-stage.`,
+    })
   }
   const fileOf = (caseId: string) => path.join(path.resolve(folder), caseId + dataset.fileEnding)
   const missing = cases.map(({ caseId }) => fileOf(caseId)).filter((file) => !existsSync(file))
   if (missing.length === 0) return fileOf
-  throw new VoxgradError(
-    'ERR_DATASET',
-    `Segmentations of the previous stage (${previous}) are missing; predict these cases with its model:\n${missing.map((file) => `  ${file}`).join('\n')}`,
-  )
+  throw new VoxgradError('ERR_DATASET', {
+    found: `Segmentations of the previous stage (${previous}) are missing:\n${missing.map((file) => `  ${file}`).join('\n')}`,
+    remedy: `Predict these cases with a model of ${previous}.`,
+  })
 }

@@ -98,11 +98,19 @@ export class Predictor {
     return this.inTurn(async () => {
       const { dataset, configuration } = this.model
       if (!output.endsWith(dataset.fileEnding)) {
-        throw new VoxgradError('ERR_CONFIG', `output: expected a file ending in ${dataset.fileEnding}, found ${output}`)
+        throw new VoxgradError('ERR_CONFIG', {
+          where: 'output',
+          required: `a file ending in ${dataset.fileEnding}`,
+          found: output,
+        })
       }
       if ((previousStage === undefined) !== (configuration.previous_stage === undefined)) {
         const expected = configuration.previous_stage ? `a segmentation by ${configuration.previous_stage}` : 'none'
-        throw new VoxgradError('ERR_CONFIG', `previousStage: expected ${expected}, found ${previousStage ?? 'none'}`)
+        throw new VoxgradError('ERR_CONFIG', {
+          where: 'previousStage',
+          required: expected,
+          found: previousStage ?? 'none',
+        })
       }
       const file = path.resolve(output)
       const image = await readCase(this.model, path.basename(file, dataset.fileEnding), images)
@@ -168,14 +176,15 @@ export class Predictor {
 
 /**
  * Reads a case as a model expects it.
- * @throws VoxgradError ERR_DATASET, ERR_FORMAT
+ * @throws VoxgradError ERR_IMAGE, ERR_DATASET, ERR_FORMAT
  */
 export async function readCase({ dataset, reader }: Model, caseId: string, images: string[]): Promise<CaseImage> {
   const read = await readCaseImages(images, caseId, { reader })
-  const [expected, found] = [dataset.channels.length, read.image.shape[0]]
-  if (found === expected) return read
+  const [expected, there] = [dataset.channels.length, read.image.shape[0]]
+  if (there === expected) return read
   const names = images.map((file) => path.basename(file)).join(', ')
-  throw new VoxgradError('ERR_DATASET', `${caseId}: expected ${expected} channels, found ${found} in ${names}`)
+  const [required, found] = [`${expected} channels`, `${there} in ${names}`]
+  throw new VoxgradError('ERR_IMAGE', { where: caseId, required, found })
 }
 
 /** Mean over folds, taken before the resampling as nnU-Net does. */

@@ -4,8 +4,7 @@ import type { DatasetJson } from '../dataset/dataset-json.js'
 import type { Geometry } from '../dataset/file-image.js'
 import { writeSegmentation } from '../dataset/image.js'
 import type { ReaderName } from '../dataset/readers.js'
-import { VoxgradError } from '../errors.js'
-import { reasonOf } from '../files.js'
+import { diskFailure } from '../files.js'
 import type { CaseProperties, ExportedSegmentation, NativeImage } from '../native/binding.js'
 import { native } from '../native/load.js'
 import { writeNpz } from '../npz.js'
@@ -67,7 +66,7 @@ async function copyPickle(from: string, to: string): Promise<void> {
   try {
     await copyFile(from, to)
   } catch (error) {
-    throw new VoxgradError('ERR_DISK', `${to}: cannot be copied from ${from}, because ${reasonOf(error)}`)
+    throw diskFailure(to, error, `cannot be copied from ${from}`)
   }
 }
 

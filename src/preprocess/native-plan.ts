@@ -37,10 +37,10 @@ export function preprocessingPlan(plans: Plans, configuration: Configuration): P
     faults.push(`foreground_intensity_properties_per_channel: no entry for channel ${missing.join(', ')}`)
   }
   if (faults.length > 0) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `Plans ${plans.plans_name} of ${plans.dataset_name} cannot be preprocessed; plan anew with \`voxgrad plan\`:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`,
-    )
+    throw new VoxgradError('ERR_PLANS', {
+      found: `Plans ${plans.plans_name} of ${plans.dataset_name} cannot be preprocessed:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`,
+      remedy: 'Plan anew with `voxgrad plan`.',
+    })
   }
   return {
     transposeForward: plans.transpose_forward,

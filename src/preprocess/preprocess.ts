@@ -11,7 +11,7 @@ import { bytesToRead, listCases, type RawCase } from '../dataset/raw.js'
 import { type ReaderName, supportedReader } from '../dataset/readers.js'
 import { readOrWriteSplits } from '../dataset/splits.js'
 import { VoxgradError } from '../errors.js'
-import { makeFolder, readJson, reasonOf, syncFolder } from '../files.js'
+import { diskFailure, makeFolder, readJson, syncFolder } from '../files.js'
 import type { PreprocessingPlan } from '../native/binding.js'
 import { native } from '../native/load.js'
 import { type Configuration, type Fingerprint, type Plans, readPlans, resolveConfiguration } from '../plan/plans.js'
@@ -100,10 +100,12 @@ function makeTargets(plans: Plans, chosen: string[], datasetFolder: string, data
     const folder = path.join(datasetFolder, configuration.data_identifier)
     const plan = preprocessingPlan(plans, configuration)
     if (plan.normalizationSchemes.length !== datasetJson.channels.length) {
-      throw new VoxgradError(
-        'ERR_CONFIG',
-        `Plans ${plans.plans_name} normalize ${plan.normalizationSchemes.length} channels, dataset.json names ${datasetJson.channels.length}; plan anew with \`voxgrad plan\`.`,
-      )
+      throw new VoxgradError('ERR_PLANS', {
+        where: `Plans ${plans.plans_name}`,
+        required: `the ${datasetJson.channels.length} channels of dataset.json`,
+        found: `${plan.normalizationSchemes.length} channels`,
+        remedy: 'Plan anew with `voxgrad plan`.',
+      })
     }
     if (!targets.has(folder)) targets.set(folder, { configuration, plan, folder, unfinished: `${folder}.unfinished` })
   }
@@ -219,6 +221,6 @@ async function writing(folder: string, work: () => Promise<void>): Promise<void>
     await work()
   } catch (error) {
     if (error instanceof VoxgradError) throw error
-    throw new VoxgradError('ERR_DISK', `${folder}: cannot be written, because ${reasonOf(error)}`, { cause: error })
+    throw diskFailure(folder, error)
   }
 }

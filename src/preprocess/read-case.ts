@@ -18,7 +18,11 @@ export interface TrainingCase extends CaseImage {
  */
 export async function readTrainingCase(rawCase: RawCase, channels: number, reader: ReaderName): Promise<TrainingCase> {
   if (rawCase.label === undefined) {
-    throw new VoxgradError('ERR_DATASET', 'expected a label file, found images alone; add the label to labelsTr')
+    throw new VoxgradError('ERR_DATASET', {
+      required: 'a label file',
+      found: 'images alone',
+      remedy: 'Add the label to labelsTr.',
+    })
   }
   const [images, label] = await Promise.all([
     readCaseImages(rawCase.images, rawCase.caseId, { reader }),
@@ -26,16 +30,18 @@ export async function readTrainingCase(rawCase: RawCase, channels: number, reade
   ])
   const [found, ...extents] = images.image.shape
   if (found !== channels) {
-    throw new VoxgradError(
-      'ERR_DATASET',
-      `expected ${channels} channels as dataset.json names them, found ${found} in ${rawCase.images.join(', ')}`,
-    )
+    throw new VoxgradError('ERR_DATASET', {
+      required: `${channels} channels as dataset.json names them`,
+      found: `${found} in ${rawCase.images.join(', ')}`,
+      remedy: 'Add the missing channels, or correct "channel_names".',
+    })
   }
   if (extents.join() !== label.shape.join()) {
-    throw new VoxgradError(
-      'ERR_DATASET',
-      `expected image and label on one grid, found (z, y, x) = (${extents.join(', ')}) in ${rawCase.images[0]} and (${label.shape.join(', ')}) in ${rawCase.label}`,
-    )
+    throw new VoxgradError('ERR_IMAGE', {
+      required: 'image and label on one grid',
+      found: `(z, y, x) = (${extents.join(', ')}) in ${rawCase.images[0]} and (${label.shape.join(', ')}) in ${rawCase.label}`,
+      remedy: 'Resample the label onto the image.',
+    })
   }
   return { ...images, segmentation: label.labels }
 }
@@ -50,8 +56,8 @@ export function missingFiles(cases: RawCase[]): string[] {
 export function requireFiles(cases: RawCase[]): void {
   const missing = missingFiles(cases)
   if (missing.length === 0) return
-  throw new VoxgradError(
-    'ERR_DATASET',
-    `${missing.length} files of the dataset are missing; add them or remove their cases:\n${missing.map((file) => `  - ${file}`).join('\n')}`,
-  )
+  throw new VoxgradError('ERR_DATASET', {
+    found: `${missing.length} files of the dataset are missing:\n${missing.map((file) => `  - ${file}`).join('\n')}`,
+    remedy: 'Add them, or remove their cases.',
+  })
 }

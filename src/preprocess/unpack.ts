@@ -12,7 +12,7 @@ const usualRatio = 4
 /**
  * Unpacks CASE.npz where neither CASE.b2nd nor CASE.npy is there, in the same folder, as nnU-Net does.
  * @param folder of preprocessed cases
- * @throws VoxgradError ERR_DATASET naming every damaged file, ERR_DISK
+ * @throws VoxgradError ERR_PREPROCESSED naming every damaged file, ERR_DISK
  */
 export async function unpackCases(folder: string, caseIds: string[], options: CasePoolOptions = {}): Promise<void> {
   const at = (name: string) => path.join(folder, name)
@@ -22,8 +22,8 @@ export async function unpackCases(folder: string, caseIds: string[], options: Ca
   const unpack = async ({ caseId }: { caseId: string }) => {
     const file = at(`${caseId}.npz`)
     // Both before anything is written.
-    const image = await readNpyOfNpz(file, 'data', 'ERR_DATASET')
-    const segmentation = await readNpyOfNpz(file, 'seg', 'ERR_DATASET')
+    const image = await readNpyOfNpz(file, 'data', 'ERR_PREPROCESSED')
+    const segmentation = await readNpyOfNpz(file, 'seg', 'ERR_PREPROCESSED')
     // CASE.npy last: its presence says that the case is unpacked.
     await writeFileAtomically(at(`${caseId}_seg.npy`), segmentation)
     await writeFileAtomically(at(`${caseId}.npy`), image)

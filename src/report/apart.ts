@@ -1,11 +1,11 @@
 // Runs one of this folder's programs in a process of its own, and waits for what it says.
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { VoxgradError } from '../errors.js'
+import { type ErrorCode, type ErrorFacts, isDiskFault } from '../errors.js'
 
 /** How a program ended: nothing where all went well. */
 export interface Outcome {
-  failure?: { message: string; isDiskFault: boolean }
+  failure?: { message: string; disk?: { code: ErrorCode; facts: ErrorFacts } }
 }
 
 const longestMs = 60_000
@@ -23,7 +23,7 @@ export function runApart(
   // Named from the root, so that src/ as it is run by the tests finds the compiled program too.
   const program = fileURLToPath(new URL(`../../dist/report/${name}.js`, import.meta.url))
   return new Promise((resolve) => {
-    const fail = (message: string) => resolve({ failure: { message, isDiskFault: false } })
+    const fail = (message: string) => resolve({ failure: { message } })
     if (signal?.aborted) return fail('it was stopped')
     // In a group of its own, a terminal's Ctrl-C does not reach it: the last chart of a run that is stopped must be drawn.
     const apart = { detached: true, timeout: timeoutMs, execArgv: [], ...(signal && { signal }) }
@@ -40,8 +40,8 @@ export async function answerApart(work: () => Promise<void>): Promise<void> {
   const outcome = await work().then(
     (): Outcome => ({}),
     (error: Error): Outcome => {
-      const isDiskFault = error instanceof VoxgradError && error.code === 'ERR_DISK'
-      return { failure: { message: error.message, isDiskFault } }
+      const { message } = error
+      return { failure: isDiskFault(error) ? { message, disk: { code: error.code, facts: error.facts } } : { message } }
     },
   )
   process.send?.(outcome, () => process.exit())

@@ -12,9 +12,9 @@ import { runApart } from './apart.js'
 export async function writeCurves(runFolder: string): Promise<void> {
   const { failure } = await runApart('curves-child', [runFolder])
   if (!failure) return
-  if (failure.isDiskFault) throw new VoxgradError('ERR_DISK', failure.message)
-  throw new VoxgradError(
-    'ERR_INTERNAL',
-    `${path.join(runFolder, 'progress.png')}: cannot be drawn, because ${failure.message}`,
-  )
+  if (failure.disk) throw new VoxgradError(failure.disk.code, failure.disk.facts)
+  throw new VoxgradError('ERR_INTERNAL', {
+    where: path.join(runFolder, 'progress.png'),
+    found: `cannot be drawn, because ${failure.message}`,
+  })
 }

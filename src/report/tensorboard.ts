@@ -1,8 +1,9 @@
 // A run's curves as TensorBoard reads them: a file of records (TFRecord), each a tensorflow.Event that holds scalars.
 // Formats: tensorflow/core/lib/io/record_writer.h, core/util/event.proto, core/framework/summary.proto.
+
 import { open } from 'node:fs/promises'
 import path from 'node:path'
-import { VoxgradError } from '../errors.js'
+import { diskFailure } from '../files.js'
 import type { PlottedEpoch } from './plot.js'
 
 /** The fields of an epoch line of metrics.jsonl that become scalars. */
@@ -85,7 +86,7 @@ export async function writeEvents(
       await handle.close()
     }
   } catch (error) {
-    throw new VoxgradError('ERR_DISK', `${file}: cannot be written: ${(error as Error).message}`, { cause: error })
+    throw diskFailure(file, error)
   }
 }
 

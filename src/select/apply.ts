@@ -21,13 +21,22 @@ export async function applyPostprocessing(
   const options = parseOptions(postprocessOptionsSchema, input, 'options of postprocess')
   const folder = path.resolve(options.input)
   const output = path.resolve(options.output)
-  if (folder === output) throw new VoxgradError('ERR_CONFIG', `${folder}: choose another folder for the output`)
+  if (folder === output)
+    throw new VoxgradError('ERR_CONFIG', {
+      where: 'output',
+      required: 'another folder than that of the input',
+      found: folder,
+    })
   const steps = await readPostprocessing(path.resolve(options.steps))
   const { fileEnding } = await readDatasetJson(required(folder, 'dataset.json', options.datasetJson, '--dataset-json'))
   const plansFile = required(folder, 'plans.json', options.plans, '--plans')
   const reader = supportedReader((await readPlans(plansFile)).image_reader_writer, plansFile)
   const names = visibleNames(folder).filter((name) => name.endsWith(fileEnding))
-  if (names.length === 0) throw new VoxgradError('ERR_DATASET', `${folder} holds no segmentation (*${fileEnding})`)
+  if (names.length === 0)
+    throw new VoxgradError('ERR_DATASET', {
+      found: `${folder} holds no segmentation (*${fileEnding})`,
+      remedy: 'Name the folder that `voxgrad predict` wrote.',
+    })
   const files = names.map((name) => path.join(folder, name))
   await postprocessFiles(files, output, steps, reader, { jobs: options.jobs, ...pool })
   await copyDescription(folder, output)
@@ -37,8 +46,8 @@ export async function applyPostprocessing(
 function required(folder: string, name: string, given: string | undefined, flag: string): string {
   const file = given ?? path.join(folder, name)
   if (existsSync(file)) return file
-  throw new VoxgradError(
-    'ERR_CONFIG',
-    `${file} is missing; predict writes it beside its segmentations. Name one by ${flag}.`,
-  )
+  throw new VoxgradError('ERR_CONFIG', {
+    found: `${file} is missing`,
+    remedy: `Name one by ${flag}; predict writes it beside its segmentations.`,
+  })
 }

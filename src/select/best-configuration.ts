@@ -167,10 +167,12 @@ async function plannedModels(
   const absent = configurations.filter((wanted) => !models.some(({ configuration }) => configuration === wanted))
   if (absent.length > 0) hooks.onNote?.(`Not in the plans, and so not compared: ${absent.join(', ')}.`)
   if (models.length > 0) return models
-  throw new VoxgradError(
-    'ERR_CONFIG',
-    `${plansNames.join(', ')}: the plans have none of the configurations ${configurations.join(', ')}; choose others by -c.`,
-  )
+  throw new VoxgradError('ERR_PLANS', {
+    where: plansNames.join(', '),
+    required: `one of the configurations ${configurations.join(', ')}`,
+    found: 'none of them',
+    remedy: 'Choose others by -c.',
+  })
 }
 
 /** @throws VoxgradError ERR_RUN naming every fold that is not validated or has no probabilities where they are needed */
@@ -197,14 +199,12 @@ function requireValidations(models: TrainedModel[], { folds, ensembles }: Option
     }
   }
   if (missing.length === 0) return
-  throw new VoxgradError(
-    'ERR_RUN',
-    `${missing.length} of ${models.length * folds.length} folds lack what cross-validation needs; each with the command that makes it:\n${missing
-      .map((line) => `  ${line}`)
-      .join(
-        '\n',
-      )}\nOr compare less: -c names configurations, --folds folds, and --no-ensembles needs no probabilities.`,
-  )
+  const lines = missing.map((line) => `  ${line}`).join('\n')
+  throw new VoxgradError('ERR_RUN', {
+    found: `${missing.length} of ${models.length * folds.length} folds lack what cross-validation needs:\n${lines}`,
+    remedy:
+      'Run the commands above, or compare less: -c names configurations, --folds folds, and --no-ensembles needs no probabilities.',
+  })
 }
 
 const validationsOf = ({ folder }: TrainedModel, folds: Options['folds']) =>
@@ -226,10 +226,11 @@ async function gatherFolds(model: TrainedModel, folds: Options['folds'], output:
 }
 
 const twice = (name: string, { folder }: TrainedModel) =>
-  new VoxgradError(
-    'ERR_DATASET',
-    `${folder}: more than one fold predicted ${name}; all folds need one splits_final.json, train again those that had another`,
-  )
+  new VoxgradError('ERR_DATASET', {
+    where: folder,
+    found: `more than one fold predicted ${name}`,
+    remedy: 'All folds need one splits_final.json: train again those that had another.',
+  })
 
 /** Evaluates a folder of predictions with the dataset.json and plans.json in it. */
 async function evaluateFolder(folder: string, truth: string, pool: CasePoolOptions): Promise<Summary> {
@@ -284,10 +285,10 @@ function bestOf(candidates: Candidate[]): Candidate {
     Number.isNaN(summary.foregroundMean.Dice) ? -1 : summary.foregroundMean.Dice
   const best = candidates.reduce((high, candidate) => (score(candidate) > score(high) ? candidate : high))
   if (score(best) >= 0) return best
-  throw new VoxgradError(
-    'ERR_DATASET',
-    'No candidate has a mean Dice: a label is in no reference and no prediction of the cross-validation. Remove it from dataset.json.',
-  )
+  throw new VoxgradError('ERR_DATASET', {
+    found: 'No candidate has a mean Dice: a label is in no reference and no prediction of the cross-validation',
+    remedy: 'Remove the label from dataset.json.',
+  })
 }
 
 async function makeEmptyFolder(folder: string): Promise<void> {

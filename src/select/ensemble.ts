@@ -87,7 +87,8 @@ export async function ensembleCases(
   await makeFolder(output)
   const work = async ({ caseId, files }: EnsembleCase) => {
     const pickle = (files[0] as string).replace(/\.npz$/, '.pkl')
-    if (!existsSync(pickle)) throw new VoxgradError('ERR_DATASET', `${pickle} is missing; predict the case again`)
+    if (!existsSync(pickle))
+      throw new VoxgradError('ERR_DATASET', { found: `${pickle} is missing`, remedy: 'Predict the case again.' })
     const properties = (await native().readPickle(pickle)) as { spacing: number[] }
     const mean = await meanProbabilities(files, how.dataset)
     const { labels, shape } = labelsOfProbabilities(mean, how.dataset.regionsClassOrder ?? null)
@@ -111,10 +112,12 @@ async function meanProbabilities(files: string[], dataset: DatasetJson): Promise
     const { data, shape } = await readNpz(file, probabilitiesKey, 'ERR_DATASET')
     const expected = sum ? sum.shape : [heads, ...shape.slice(1)]
     if (shape.length !== 4 || shape.join() !== expected.join()) {
-      throw new VoxgradError(
-        'ERR_DATASET',
-        `${file}: expected probabilities of shape ${expected.join(' x ')}, found ${shape.join(' x ')}; predict the case again from the same image and with the same labels`,
-      )
+      throw new VoxgradError('ERR_DATASET', {
+        where: file,
+        required: `probabilities of shape ${expected.join(' x ')}`,
+        found: `${shape.join(' x ')}`,
+        remedy: 'Predict the case again from the same image and with the same labels.',
+      })
     }
     if (sum === undefined) sum = { data, shape }
     else for (let i = 0; i < data.length; i++) sum.data[i] = (sum.data[i] as number) + (data[i] as number)

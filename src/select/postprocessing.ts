@@ -9,7 +9,7 @@ import { readSegmentation, type Segmentation, writeSegmentation } from '../datas
 import { bytesToRead } from '../dataset/raw.js'
 import type { ReaderName } from '../dataset/readers.js'
 import { VoxgradError } from '../errors.js'
-import { makeFolder, readJson, reasonOf, writeFileAtomically } from '../files.js'
+import { diskFailure, makeFolder, readJson, writeFileAtomically } from '../files.js'
 import { native } from '../native/load.js'
 import { type EvaluatedFiles, evaluateFiles } from '../validate/evaluate.js'
 import { meansOf, pythonJson, type Summary, summaryText } from '../validate/summary.js'
@@ -107,7 +107,7 @@ export async function copyDescription(from: string, to: string): Promise<void> {
   for (const name of ['dataset.json', 'plans.json']) {
     await copyFile(path.join(from, name), path.join(to, name)).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return
-      throw new VoxgradError('ERR_DISK', `${path.join(to, name)}: cannot be written, because ${reasonOf(error)}`)
+      throw diskFailure(path.join(to, name), error)
     })
   }
 }
@@ -153,10 +153,12 @@ export async function readPostprocessing(file: string): Promise<PostprocessingSt
   const parsed = schema.safeParse(await readJson(json, 'postprocessing.json', 'ERR_CONFIG'))
   if (!parsed.success) {
     const faults = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `${json}: expected postprocessing as best-configuration writes it (${functionName}); ${faults.join('; ')}`,
-    )
+    throw new VoxgradError('ERR_CONFIG', {
+      where: json,
+      required: `postprocessing as best-configuration writes it (${functionName})`,
+      found: faults.join('; '),
+      remedy: 'Run `voxgrad best-configuration` again.',
+    })
   }
   return parsed.data.postprocessing_kwargs.map(({ labels_or_regions: labels }) =>
     Array.isArray(labels) ? { form: 'list', labels: labels.flat() } : { form: 'label', labels: [labels] },

@@ -139,10 +139,11 @@ export function readCheckpointEntries(
   const parsed = stateSchema.safeParse(JSON.parse(entries.voxgrad))
   if (!parsed.success) {
     const fields = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
-    throw new VoxgradError(
-      'ERR_CHECKPOINT',
-      `${file}: the state under the key "voxgrad" is not readable: ${fields.join('; ')}`,
-    )
+    throw new VoxgradError('ERR_CHECKPOINT', {
+      where: file,
+      required: 'a readable state under the key "voxgrad"',
+      found: fields.join('; '),
+    })
   }
   return { state: parsed.data.state, logging: entries.logging as Logging, runId: parsed.data.runId }
 }
@@ -162,10 +163,11 @@ const nnunetSchema = z.object({
 function readNnunetEntries(entries: Record<string, unknown>, file: string, stepsPerEpoch: number): CheckpointState {
   const parsed = nnunetSchema.safeParse(entries)
   if (!parsed.success) {
-    throw new VoxgradError(
-      'ERR_CHECKPOINT',
-      `${file}: expected a checkpoint of voxgrad or nnU-Net (current_epoch, _best_ema, logging); found only ${Object.keys(entries).join(', ')}`,
-    )
+    throw new VoxgradError('ERR_CHECKPOINT', {
+      where: file,
+      required: 'a checkpoint of voxgrad or nnU-Net (current_epoch, _best_ema, logging)',
+      found: `only ${Object.keys(entries).join(', ')}`,
+    })
   }
   const { current_epoch: epoch, _best_ema: best } = parsed.data
   const whole = parsed.data.logging as unknown as Logging

@@ -29,10 +29,11 @@ export function isStoredAsHalf(
 ): boolean {
   const unbounded = normalizations.find((name) => !boundedNormalizations.includes(name))
   if (storage === 'float16' && unbounded !== undefined) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `data.storage: expected float32 for channels with ${unbounded} (normalization_schemes of the plans), because float16 ends at 65504; found float16`,
-    )
+    throw new VoxgradError('ERR_CONFIG', {
+      where: 'data.storage',
+      required: `float32 for channels with ${unbounded} (normalization_schemes of the plans), because float16 ends at 65504`,
+      found: 'float16',
+    })
   }
   return storage === 'float16' || (storage === 'auto' && precision !== 'float32' && unbounded === undefined)
 }

@@ -33,16 +33,19 @@ export function extend(
   const isGiven = changes.epochs !== undefined || changes.steps !== undefined
   const isLonger = isGiven && totalSteps > position.step && (isEnded || totalSteps > before.totalSteps)
   if (isGiven && totalSteps <= position.step) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `The run has done ${position.step} steps in ${position.epoch} epochs; a total of ${totalSteps} steps is not more. Give a larger number by --epochs or --steps.`,
-    )
+    throw new VoxgradError('ERR_CONFIG', {
+      required: `a total of more than the ${position.step} steps that the run has done in ${position.epoch} epochs`,
+      found: `${totalSteps} steps`,
+      remedy: 'Give a larger number by --epochs or --steps.',
+    })
   }
   if (kind !== undefined && totalSteps === before.totalSteps) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `--schedule ${kind} needs a new length: give --epochs or --steps, more than ${before.totalSteps} steps in all.`,
-    )
+    throw new VoxgradError('ERR_CONFIG', {
+      where: `--schedule ${kind}`,
+      required: `a new length of more than ${before.totalSteps} steps`,
+      found: 'none',
+      remedy: 'Give --epochs or --steps.',
+    })
   }
   const budget =
     totalSteps % stepsPerEpoch === 0

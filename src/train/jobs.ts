@@ -66,10 +66,10 @@ export function train(input: TrainInput, settings: TrainJobOptions = {}): Run {
     return withLock(folder, async () => {
       if (folder.holdsRun()) {
         if (!options.continue) {
-          throw new VoxgradError(
-            'ERR_RUN',
-            `${folder.folder} already holds a run. Go on with it by \`voxgrad resume ${folder.folder}\` or by --continue, or choose another folder with --run.`,
-          )
+          throw new VoxgradError('ERR_RUN_EXISTS', {
+            found: `${folder.folder} already holds a run`,
+            remedy: `Go on with it by \`voxgrad resume ${folder.folder}\` or by --continue, or choose another folder with --run.`,
+          })
         }
         await noteOtherBudget(folder, options, context)
         const resumed = { run: folder.folder, from: 'newest', budget: {}, folders: options.folders } as const
@@ -109,16 +109,18 @@ export function resume(input: ResumeInput, settings: TrainJobOptions = {}): Run 
 function refusePretrained({ pretrained, continue: isContinued }: TrainOptions): void {
   if (pretrained === undefined) return
   if (isContinued) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      'pretrained starts a run and continue goes on with one: leave one of the two out. A run that began with pretrained weights is continued by `voxgrad resume`.',
-    )
+    throw new VoxgradError('ERR_CONFIG', {
+      found: 'pretrained starts a run, and continue goes on with one',
+      remedy: 'Leave one of the two out; a run that began with pretrained weights is continued by `voxgrad resume`.',
+    })
   }
   if (!existsSync(pretrained)) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `pretrained: expected a checkpoint, found nothing at ${path.resolve(pretrained)}`,
-    )
+    throw new VoxgradError('ERR_CHECKPOINT', {
+      where: 'pretrained',
+      required: 'a checkpoint',
+      found: `nothing at ${path.resolve(pretrained)}`,
+      remedy: 'Check the path.',
+    })
   }
 }
 
@@ -201,11 +203,11 @@ export function predict(input: PredictInput, settings: JobOptions = {}): Run<{ o
 function requireCheckpoint(folder: RunFolder, name: CheckpointName): void {
   if (existsSync(folder.checkpoint(name))) return
   const present = checkpointNames.filter((other) => existsSync(folder.checkpoint(other)))
-  const ways = present.length > 0 ? `there is ${present.join(', ')}: choose one by --checkpoint, or ` : ''
-  throw new VoxgradError(
-    'ERR_RUN',
-    `${folder.checkpoint(name)} is missing; ${ways}go on with the training by \`voxgrad resume ${folder.folder}\`.`,
-  )
+  const ways = present.length > 0 ? `Choose one that is there (${present.join(', ')}) by --checkpoint, ` : ''
+  throw new VoxgradError('ERR_CHECKPOINT', {
+    found: `${folder.checkpoint(name)} is missing`,
+    remedy: `${ways}${ways ? 'or go' : 'Go'} on with the training by \`voxgrad resume ${folder.folder}\`.`,
+  })
 }
 
 function stoppedBeforeStart({ emit }: JobContext): RunResult {

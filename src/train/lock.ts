@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VoxgradError } from '../errors.js'
-import { makeFolder, reasonOf } from '../files.js'
+import { diskFailure, makeFolder } from '../files.js'
 import { native } from '../native/load.js'
 
 export interface LockOwner {
@@ -28,12 +28,12 @@ const passingSeconds = 2
 
 /**
  * Takes the lock of a run folder, which is made if it is missing.
- * @throws VoxgradError ERR_RUN naming the owner if another process has it; ERR_DISK
+ * @throws VoxgradError ERR_RUN_IN_USE naming the owner if another process has it; ERR_DISK
  */
 export async function lockRun(folder: string): Promise<RunLock> {
   const file = lockFile(folder)
   await makeFolder(folder).catch((error) => {
-    throw new VoxgradError('ERR_DISK', `${folder}: cannot be made, because ${reasonOf(error)}`)
+    throw diskFailure(folder, error, 'cannot be made')
   })
   const begin = performance.now()
   for (;;) {
@@ -43,7 +43,7 @@ export async function lockRun(folder: string): Promise<RunLock> {
       return claim(file, descriptor)
     }
     const owner = readOwner(file)
-    if (performance.now() - begin > 1000 * secondsToWait(owner)) throw new VoxgradError('ERR_RUN', inUse(folder, owner))
+    if (performance.now() - begin > 1000 * secondsToWait(owner)) throw inUse(folder, owner)
     await sleep(100)
   }
 }
@@ -85,7 +85,7 @@ function claim(file: string, descriptor: number): RunLock {
     writeSync(descriptor, JSON.stringify(owner), 0)
   } catch (error) {
     release()
-    throw new VoxgradError('ERR_DISK', `${file}: cannot be written, because ${reasonOf(error)}`, { cause: error })
+    throw diskFailure(file, error)
   }
   return { release }
 }
@@ -107,7 +107,10 @@ export function isAlive(processId: number): boolean {
   }
 }
 
-function inUse(folder: string, owner: LockOwner | null): string {
+function inUse(folder: string, owner: LockOwner | null): VoxgradError {
   const who = owner === null ? 'another process' : `process ${owner.processId} on ${owner.host} since ${owner.since}`
-  return `${folder} is in use by ${who}. See \`voxgrad status ${folder}\`; end it with \`voxgrad stop ${folder}\`, or train into another folder with --run.`
+  return new VoxgradError('ERR_RUN_IN_USE', {
+    found: `${folder} is in use by ${who}`,
+    remedy: `See \`voxgrad status ${folder}\`; end it with \`voxgrad stop ${folder}\`, or train into another folder with --run.`,
+  })
 }

@@ -120,10 +120,11 @@ async function optionsOfNnunet(folder: RunFolder): Promise<TrainOptions> {
       faults.push(`${file}: ${(error as Error).message}`)
     }
   }
-  throw new VoxgradError(
-    'ERR_CHECKPOINT',
-    `${folder.folder}: expected run.json, or a whole checkpoint of nnU-Net; found neither:\n  ${faults.join('\n  ')}`,
-  )
+  throw new VoxgradError('ERR_CHECKPOINT', {
+    where: folder.folder,
+    required: 'run.json, or a whole checkpoint of nnU-Net',
+    found: `neither:\n  ${faults.join('\n  ')}`,
+  })
 }
 
 /** run.json of a run that begins now. */

@@ -37,7 +37,7 @@ export function ownPolicies(policies: Policies): PolicyName[] {
   for (const [name, policy] of own) {
     if (policyNames.includes(name) && typeof policy === 'function') continue
     const expected = policyNames.includes(name) ? 'a function' : `one of ${policyNames.join(', ')}`
-    throw new VoxgradError('ERR_CONFIG', `policies.${name}: expected ${expected}, found ${typeof policy}`)
+    throw new VoxgradError('ERR_CONFIG', { where: `policies.${name}`, required: expected, found: typeof policy })
   }
   return own.map(([name]) => name as PolicyName)
 }
@@ -62,5 +62,5 @@ export function ask<Answer>(
     })
   }
   if (isRight(answer)) return answer
-  throw new VoxgradError('ERR_CONFIG', `policies.${name}: expected ${expected}, found ${String(answer)}`)
+  throw new VoxgradError('ERR_CONFIG', { where: `policies.${name}`, required: expected, found: String(answer) })
 }

@@ -80,8 +80,8 @@ function presetOf(plansName: string, plansFile: string): PresetName {
   const preset = names.find((name) => presets[name].plansName === plansName)
   if (preset !== undefined) return preset
   const known = names.map((name) => presets[name].plansName)
-  throw new VoxgradError(
-    'ERR_CONFIG',
-    `${plansFile} is missing, and no preset of voxgrad writes plans of this name; they write ${known.join(', ')}. Check --plans${didYouMean(plansName, known) || '.'}`,
-  )
+  throw new VoxgradError('ERR_PLANS', {
+    found: `${plansFile} is missing, and no preset of voxgrad writes plans of this name`,
+    remedy: `Check --plans; the presets write ${known.join(', ')}${didYouMean(plansName, known) || '.'}`,
+  })
 }

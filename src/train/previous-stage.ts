@@ -40,7 +40,7 @@ export interface PreviousStageQuery {
 /**
  * The folder of the previous stage's segmentations: the one given, else what voxgrad's own model of that stage has
  * predicted, else nnU-Net's.
- * @throws VoxgradError ERR_DATASET naming every case that lacks one, and the commands that predict them
+ * @throws VoxgradError ERR_PREPROCESSED naming every case that lacks one, and the commands that predict them
  */
 export function findPreviousStage(query: PreviousStageQuery): string {
   const { given, folders, dataset, plans, configuration, previous, caseIds } = query
@@ -49,16 +49,16 @@ export function findPreviousStage(query: PreviousStageQuery): string {
     ? [path.resolve(given)]
     : ['voxgrad', 'nnUNetTrainer'].map((trainer) => path.join(model(trainer), 'predicted_next_stage', configuration))
   const missingIn = (folder: string) => caseIds.filter((caseId) => !existsSync(path.join(folder, `${caseId}.b2nd`)))
-  const found = candidates.find((folder) => missingIn(folder).length === 0)
-  if (found !== undefined) return found
+  const complete = candidates.find((folder) => missingIn(folder).length === 0)
+  if (complete !== undefined) return complete
 
   const folder = candidates[0] as string
   const missing = missingIn(folder)
-  const text = `${configuration} trains on the segmentations of ${previous}, and ${folder} lacks those of ${missing.length} of ${caseIds.length} cases: ${missing.join(', ')}.`
+  const found = `${configuration} trains on the segmentations of ${previous}, and ${folder} lacks those of ${missing.length} of ${caseIds.length} cases: ${missing.join(', ')}`
   const ways = given
     ? ['Put the missing files there, or name another folder by --previous-stage.']
     : commands(query, model('voxgrad'), missing)
-  throw new VoxgradError('ERR_DATASET', [text, ...ways].join('\n'))
+  throw new VoxgradError('ERR_PREPROCESSED', { found, remedy: ways.join('\n') })
 }
 
 /** What predicts the missing cases: every fold's run predicts those that it does not train on. */

@@ -7,7 +7,7 @@ import type {
   TrainInput,
   ValidateInput,
 } from '../config/schema.js'
-import type { ErrorCode } from '../errors.js'
+import type { ErrorCode, ErrorFacts } from '../errors.js'
 import type { RunEvent } from './events.js'
 import type { Restart } from './job.js'
 import type { Section } from './watchdog.js'
@@ -30,4 +30,4 @@ export type FromChild =
   /** Something moved. */
   | { type: 'alive'; section: Section }
   | { type: 'done'; result: unknown }
-  | { type: 'failed'; code: ErrorCode; message: string; nativeBacktrace?: string }
+  | { type: 'failed'; code: ErrorCode; facts: ErrorFacts; nativeBacktrace?: string }

@@ -41,10 +41,11 @@ export async function resumeRun(
   const candidates = await readCandidates(folder, id, stepsPerEpoch)
   const choice = chooseCheckpoint(candidates, options.from)
   if (choice.name === null && candidates.length > 0) {
-    throw new VoxgradError(
-      'ERR_CHECKPOINT',
-      `${folder.folder}: ${choice.text}. Start again in another folder with --run.`,
-    )
+    throw new VoxgradError('ERR_CHECKPOINT', {
+      where: folder.folder,
+      found: choice.text,
+      remedy: 'Start again in another folder with --run.',
+    })
   }
   const { state } = choice
   const isEnded = state.stoppedEarly || isComplete(state, resolveBudget(started.budget))

@@ -4,7 +4,7 @@ import { open, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { CheckpointName, TrainOptions } from '../config/schema.js'
 import { VoxgradError } from '../errors.js'
-import { makeFolder, readJson, reasonOf, writeFileAtomically, writeJson } from '../files.js'
+import { diskFailure, makeFolder, readJson, writeFileAtomically, writeJson } from '../files.js'
 import type { TrainerConfig } from '../native/binding.js'
 import { modelFolderOf } from '../predict/model.js'
 import type { EpochCurve, RunEvent, StopReason } from './events.js'
@@ -90,10 +90,12 @@ export class RunFolder {
 
   async readRecord(): Promise<RunRecord> {
     if (!existsSync(this.recordFile)) {
-      throw new VoxgradError(
-        'ERR_RUN',
-        `${this.folder}: expected a run folder with run.json, which \`voxgrad train\` writes; found none. Check the path.`,
-      )
+      throw new VoxgradError('ERR_RUN', {
+        where: this.folder,
+        required: 'a run folder with run.json, which `voxgrad train` writes',
+        found: 'none',
+        remedy: 'Check the path; `voxgrad runs` lists runs.',
+      })
     }
     return (await readJson(this.recordFile, 'run.json', 'ERR_RUN')) as RunRecord
   }
@@ -203,7 +205,7 @@ async function append(
       await handle.close()
     }
   } catch (error) {
-    throw new VoxgradError('ERR_DISK', `${file}: cannot be written, because ${reasonOf(error)}`, { cause: error })
+    throw diskFailure(file, error)
   }
 }
 

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import path from 'node:path'
 import { freeMemory } from '../case-pool.js'
 import type { CheckpointName } from '../config/schema.js'
-import { VoxgradError } from '../errors.js'
+import { isDataFault, isDiskFault, VoxgradError } from '../errors.js'
 import type { NativeTrainer } from '../native/binding.js'
 import { native } from '../native/load.js'
 import { formatFixed } from '../report/format.js'
@@ -243,22 +243,20 @@ class TrainingRun {
    * are saved.
    */
   private async saveAfterFault(error: unknown): Promise<never> {
-    const codes = ['ERR_DATASET', 'ERR_FORMAT', 'ERR_DISK', 'ERR_CONFIG']
-    const isFault = error instanceof VoxgradError && codes.includes(error.code)
+    const isOfPolicy = error instanceof VoxgradError && error.code === 'ERR_CONFIG'
     const { step } = this.state
-    if (!isFault || step === 0) throw error
+    if (!(isDataFault(error) || isDiskFault(error) || isOfPolicy) || step === 0) throw error
     // A disk that lets nothing be written must not hide the first error.
     const isSaved = await this.saveNow('latest').then(
       () => true,
       () => false,
     )
     if (!isSaved) throw error
-    const remedy =
-      error.code === 'ERR_CONFIG'
-        ? `mend the function, then go on by resume({ run: '${this.folder.folder}' }, { policies })`
-        : `bring the case back, then go on by \`voxgrad resume ${this.folder.folder}\``
-    const advice = `All ${step} steps are saved: ${remedy}.`
-    throw new VoxgradError(error.code, `${error.message.replace(/\.$/, '')}. ${advice}`, { cause: error.cause })
+    const way = isOfPolicy
+      ? `mend the function, then go on by resume({ run: '${this.folder.folder}' }, { policies })`
+      : `bring the case back, then go on by \`voxgrad resume ${this.folder.folder}\``
+    const remedy = `All ${step} steps are saved: ${way}.`
+    throw new VoxgradError(error.code, { ...error.facts, remedy }, { cause: error.cause })
   }
 
   private reasonToLeave(): 'signal' | 'time_budget' | null {
@@ -323,8 +321,7 @@ class TrainingRun {
     }
     const text = `Training ended: ${failure}, after ${nonFinite.reloads} reloads of the last checkpoint`
     await this.journal.metric({ type: 'stop', reason: 'non_finite', epoch, step, text })
-    const advice = 'Lower optimizer.initialLr, or look for wrong intensities in the images.'
-    throw new VoxgradError('ERR_NON_FINITE', `${this.folder.folder}: ${text}. ${advice} The last checkpoint is whole.`)
+    throw new VoxgradError('ERR_NON_FINITE', { where: this.folder.folder, found: text })
   }
 
   /** Returns false if it was stopped: the epoch's validation is then done again from its start. */
@@ -432,11 +429,10 @@ class TrainingRun {
   private async saveNow(name: CheckpointName): Promise<void> {
     await this.save([name])
     await this.saver.settle()
-    if (!this.saver.overdue.has(name)) return
-    throw new VoxgradError(
-      'ERR_DISK',
-      `${this.folder.checkpoint(name)} could not be written (see above). Free some space, then go on by \`voxgrad resume ${this.folder.folder}\`.`,
-    )
+    const failure = this.saver.overdue.get(name)
+    if (failure === undefined) return
+    const remedy = `Free some space, then go on by \`voxgrad resume ${this.folder.folder}\`.`
+    throw new VoxgradError(failure.code, { ...failure.facts, remedy })
   }
 
   private async saveFinal(): Promise<void> {

@@ -1,7 +1,7 @@
 // Saves checkpoints while training goes on: what is to be saved is copied first, then written by another thread.
 import path from 'node:path'
 import type { CheckpointName } from '../config/schema.js'
-import { VoxgradError } from '../errors.js'
+import { isDiskFault, type VoxgradError } from '../errors.js'
 import type { CapturedCheckpoint, NativeTrainer } from '../native/binding.js'
 import { native } from '../native/load.js'
 import type { CheckpointEvent } from './events.js'
@@ -26,7 +26,7 @@ export class CheckpointSaver {
   #writing: Promise<void> = Promise.resolve()
   /** What is not on the disk yet; of best weights there will be no other copy. */
   readonly #unwritten = new Map<CheckpointName, Capture>()
-  readonly #failed = new Set<CheckpointName>()
+  readonly #failed = new Map<CheckpointName, VoxgradError>()
   #fault: unknown
 
   /**
@@ -40,8 +40,8 @@ export class CheckpointSaver {
     private readonly onFailed: (error: VoxgradError) => Promise<void>,
   ) {}
 
-  /** Files that could not be written so far; every save tries them again. */
-  get overdue(): ReadonlySet<CheckpointName> {
+  /** Files that could not be written so far, each with the reason; every save tries them again. */
+  get overdue(): ReadonlyMap<CheckpointName, VoxgradError> {
     return this.#failed
   }
 
@@ -79,8 +79,8 @@ export class CheckpointSaver {
       try {
         await native().writeCheckpoint(file, checkpoint)
       } catch (error) {
-        if (!(error instanceof VoxgradError) || error.code !== 'ERR_DISK') throw error
-        this.#failed.add(name)
+        if (!isDiskFault(error)) throw error
+        this.#failed.set(name, error)
         await this.onFailed(error)
         continue
       }

@@ -43,10 +43,11 @@ export function resolveSchedule(
   const { warmupSteps, exponent, granularity, extensions } = schedule
   const kind: SchedulePart['kind'] = own === undefined ? schedule.kind : 'own'
   if (warmupSteps >= totalSteps) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `schedule.warmupSteps: expected less than the ${totalSteps} steps of the run, found ${warmupSteps}`,
-    )
+    throw new VoxgradError('ERR_CONFIG', {
+      where: 'schedule.warmupSteps',
+      required: `less than the ${totalSteps} steps of the run`,
+      found: `${warmupSteps}`,
+    })
   }
   const starts = [0, ...extensions.map(({ from }) => from)]
   const parts = starts.flatMap((from, i): SchedulePart[] => {

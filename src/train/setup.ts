@@ -155,10 +155,11 @@ export function policyRules(
     ? { kind: 'own', of: bestMetric }
     : parseMetric(options.bestModel.metric, labels)
   if (!metric) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `bestModel.metric: expected label: and one of ${labels.map(({ name }) => name).join(', ')}, found ${options.bestModel.metric}`,
-    )
+    throw new VoxgradError('ERR_CONFIG', {
+      where: 'bestModel.metric',
+      required: `label: and one of ${labels.map(({ name }) => name).join(', ')}`,
+      found: options.bestModel.metric,
+    })
   }
   const schedule = resolveSchedule(options, budget, learningRate)
   // A function that fails at a late step is found before the first one.
@@ -201,10 +202,12 @@ export async function writeModelFiles(setup: RunSetup, modelFolder: string): Pro
   const plansFile = path.join(modelFolder, 'plans.json')
   if (existsSync(plansFile)) {
     if (isDeepStrictEqual(await readPlans(plansFile), setup.plans)) return
-    throw new VoxgradError(
-      'ERR_RUN',
-      `${plansFile} differs from the plans of this run (${setup.plans.plans_name}); its folds would no longer fit. Move the folder away, or train with --run into another one.`,
-    )
+    throw new VoxgradError('ERR_RUN_EXISTS', {
+      where: plansFile,
+      required: `the plans of this run (${setup.plans.plans_name})`,
+      found: 'others, with which earlier folds were trained',
+      remedy: 'Move the folder away, or train with --run into another one.',
+    })
   }
   const copies: [string, string][] = [
     ['dataset.json', 'dataset.json'],

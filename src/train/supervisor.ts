@@ -17,7 +17,7 @@ const tickSeconds = 1
 /**
  * Starts a job in a child process. The run behaves as one in this process would; result and events are those of the
  * package's function of the same name.
- * Errors are those of the job, and ERR_OUT_OF_MEMORY or ERR_INTERNAL where children were killed, crashed or hung too often.
+ * Errors are those of the job, and ERR_HOST_MEMORY or ERR_INTERNAL where children were killed, crashed or hung too often.
  */
 export function runInChild<Result>(job: Job, { signal }: { signal?: AbortSignal } = {}): Run<Result> {
   return startJob((context) => supervise<Result>(job, context), { signal })
@@ -92,7 +92,7 @@ function runChild<Result>(job: Job, context: JobContext): Promise<Outcome<Result
     child.on('error', ({ message }) =>
       resolve({
         kind: 'failed',
-        error: new VoxgradError('ERR_INTERNAL', `the engine's process did not start: ${message}`),
+        error: new VoxgradError('ERR_INTERNAL', `The engine's process did not start: ${message}`),
       }),
     )
     // After an ordinary end the promise is settled already, and settling it again changes nothing.
@@ -109,8 +109,8 @@ function runChild<Result>(job: Job, context: JobContext): Promise<Outcome<Result
   })
 }
 
-function errorOf({ code, message, nativeBacktrace }: FromChild & { type: 'failed' }): VoxgradError {
-  return new VoxgradError(code, message, nativeBacktrace === undefined ? {} : { nativeBacktrace })
+function errorOf({ code, facts, nativeBacktrace }: FromChild & { type: 'failed' }): VoxgradError {
+  return new VoxgradError(code, facts, { nativeBacktrace })
 }
 
 /** Kills a child that shows no sign of life for too long. */
@@ -125,7 +125,7 @@ function guardAgainstHangs(child: ChildProcess) {
     if (found === null || hang !== null) return
     hang = new VoxgradError(
       'ERR_INTERNAL',
-      `The engine's process hung: nothing moved for ${found.seconds} s (${found.section}), so it was killed.`,
+      `The engine's process hung: nothing moved for ${found.seconds} s (${found.section}), so it was killed`,
     )
     child.kill('SIGKILL')
   }, tickSeconds * 1000)
@@ -144,10 +144,10 @@ export function suddenEnd(code: number | null, killedBy: NodeJS.Signals | null):
   if (killedBy === 'SIGKILL' || code === 128 + constants.signals.SIGKILL) {
     const gigabytes = (totalmem() / 2 ** 30).toFixed(1)
     return new VoxgradError(
-      'ERR_OUT_OF_MEMORY',
-      `The engine's process was killed (SIGKILL), most likely because memory ran out (this machine has ${gigabytes} GB): a smaller batch or patch, or ending other programs, helps.`,
+      'ERR_HOST_MEMORY',
+      `The engine's process was killed (SIGKILL), most likely because memory ran out: this machine has ${gigabytes} GB`,
     )
   }
-  if (killedBy !== null) return new VoxgradError('ERR_INTERNAL', `The engine's process crashed (${killedBy}).`)
-  return new VoxgradError('ERR_INTERNAL', `The engine's process ended unexpectedly with code ${code}.`)
+  if (killedBy !== null) return new VoxgradError('ERR_INTERNAL', `The engine's process crashed (${killedBy})`)
+  return new VoxgradError('ERR_INTERNAL', `The engine's process ended unexpectedly with code ${code}`)
 }

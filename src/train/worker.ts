@@ -64,7 +64,7 @@ function failure(error: unknown): FromChild {
   return {
     type: 'failed',
     code: known ? error.code : 'ERR_INTERNAL',
-    message,
+    facts: known ? error.facts : { found: message },
     ...(backtrace ? { nativeBacktrace: backtrace } : {}),
   }
 }

@@ -66,10 +66,11 @@ export async function evaluateFiles(
     const predicted = await readSegmentation(prediction, { reader })
     const referred = await readSegmentation(reference, { reader })
     if (predicted.shape.join() !== referred.shape.join()) {
-      throw new VoxgradError(
-        'ERR_DATASET',
-        `expected both segmentations on one grid, found (z, y, x) = (${predicted.shape.join(', ')}) in ${prediction} and (${referred.shape.join(', ')}) in ${reference}; predict the case again from the image that the reference belongs to`,
-      )
+      throw new VoxgradError('ERR_DATASET', {
+        required: 'both segmentations on one grid',
+        found: `(z, y, x) = (${predicted.shape.join(', ')}) in ${prediction} and (${referred.shape.join(', ')}) in ${reference}`,
+        remedy: 'Predict the case again from the image that the reference belongs to.',
+      })
     }
     return {
       metrics: caseMetrics(change(predicted), referred.labels, targets, ignoreLabel),
@@ -91,10 +92,10 @@ async function describe(options: EvaluateOptions): Promise<{ dataset: DatasetJso
   const found = (name: string) => beside.map((folder) => path.resolve(folder, name)).find((file) => existsSync(file))
   const file = options.datasetJson ?? found('dataset.json')
   if (file === undefined) {
-    throw new VoxgradError(
-      'ERR_CONFIG',
-      `Which labels to evaluate is said by dataset.json, and there is none in ${beside.join(' or ')}; name it by --dataset-json.`,
-    )
+    throw new VoxgradError('ERR_CONFIG', {
+      found: `There is no dataset.json in ${beside.join(' or ')}, which says what labels to evaluate`,
+      remedy: 'Name it by --dataset-json.',
+    })
   }
   const plansFile = options.plans ?? found('plans.json')
   const plans = plansFile === undefined ? undefined : await readPlans(plansFile)

@@ -89,10 +89,12 @@ async function compare(job: CaseValidation, caseId: string, segmentation: Export
   const referenceFile = path.join(job.referenceFolder, caseId + job.fileEnding)
   const reference = await readSegmentation(referenceFile, { reader: job.reader })
   if (reference.labels.length !== segmentation.labels.length) {
-    throw new VoxgradError(
-      'ERR_DATASET',
-      `${referenceFile}: expected the grid of the preprocessed case, ${segmentation.shape.join(' x ')} voxels, found ${reference.shape.join(' x ')}; preprocess the dataset again`,
-    )
+    throw new VoxgradError('ERR_PREPROCESSED', {
+      where: referenceFile,
+      required: `the grid of the preprocessed case, ${segmentation.shape.join(' x ')} voxels`,
+      found: `${reference.shape.join(' x ')}`,
+      remedy: 'Preprocess the dataset again.',
+    })
   }
   return {
     metrics: caseMetrics(segmentation.labels, reference.labels, job.targets, job.ignoreLabel),

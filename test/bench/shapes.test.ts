@@ -50,5 +50,5 @@ test('a plans file alone takes the classes that are asked for', async () => {
 })
 
 test('an unknown configuration is named', async () => {
-  await expect(shapeOf(golden, '3d_half')).rejects.toMatchObject({ code: 'ERR_CONFIG' })
+  await expect(shapeOf(golden, '3d_half')).rejects.toMatchObject({ code: 'ERR_PLANS' })
 })

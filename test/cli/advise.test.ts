@@ -89,7 +89,7 @@ test.each([
   const run = makeRun(name, metrics, 'stopped', 20)
   const { code, out, err } = advise(run, '--json')
   expect(code).toBe(2)
-  expect(err).toContain(`expected at least 20 epochs with a mean_fg_dice to judge, found ${found}.`)
+  expect(err).toContain(`expected at least 20 epochs with a mean_fg_dice to judge, found ${found}\n`)
   expect(JSON.parse(out)).toMatchObject({ type: 'error', code: 'ERR_RUN' })
 })
 

@@ -31,7 +31,7 @@ test('init writes every option with its default, and never a second time', () =>
   expect(text.split('\n').filter((line) => line.length > 100)).toEqual([])
   const again = config('init')
   expect(again.code).toBe(2)
-  expect(again.err).toMatch(/voxgrad\.yaml: expected no such file yet; name another one, or remove it first/)
+  expect(again.err).toMatch(/voxgrad\.yaml is already there[\s\S]*Name another file, or remove this one first/)
   expect(readFileSync(path.join(folder, 'voxgrad.yaml'), 'utf8')).toBe(text)
 })
 

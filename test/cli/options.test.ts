@@ -56,7 +56,7 @@ test('a config file is YAML or JSON with keys at the top', async () => {
 test.each([
   ['- a\n- b\n', 'expected keys and values'],
   ['budget: {epochs: 3\n', 'expected YAML, found a fault'],
-  ['a: &x [1]\nb: *x\n', 'aliases (*x) are not read'],
+  ['a: &x [1]\nb: *x\n', 'expected values without aliases, found *x'],
 ])('a config file with %j is refused', async (text, message) => {
   await expect(readConfigFile(fileWith(text))).rejects.toThrow(message)
   await expect(readConfigFile(fileWith(text))).rejects.toMatchObject({ code: 'ERR_CONFIG' })

@@ -16,7 +16,7 @@ test('flags win over variables, and an unset folder fails only when it is used',
   expect(folders.raw).toBe('/elsewhere')
   expect(folders.results).toBe(environment.nnUNet_results)
   expect(() => folders.preprocessed).toThrow(
-    /--preprocessed FOLDER or set the environment variable nnUNet_preprocessed/,
+    /--preprocessed FOLDER, or set the environment variable nnUNet_preprocessed/,
   )
 })
 
@@ -29,7 +29,7 @@ describe('findDataset', () => {
 
   test('says what is there instead, and refuses an id with two names', () => {
     expect(() => findDataset(folders, '5')).toThrow(/there is Dataset004_Hippocampus, Dataset010_A, Dataset010_B/)
-    expect(() => findDataset(folders, '10')).toThrow(/not unique: found Dataset010_A, Dataset010_B/)
+    expect(() => findDataset(folders, '10')).toThrow(/not unique: there are Dataset010_A, Dataset010_B/)
     expect(() => findDataset(resolveFolders({}, {}), '4')).toThrow(/nnUNet_raw/)
   })
 })

@@ -114,7 +114,7 @@ test.each(items.filter((item) => isRefused(item) && !readNonetheless.includes(it
     const full = place(file, bytes, reader)
     const attempt = readCaseImages([full], file, { reader })
     await expect(attempt).rejects.toThrow(refusedOnPurpose[file] ?? /expected .*found /)
-    await expect(attempt).rejects.toMatchObject({ code: 'ERR_DATASET', message: expect.stringContaining(full) })
+    await expect(attempt).rejects.toMatchObject({ code: 'ERR_IMAGE', message: expect.stringContaining(full) })
   },
 )
 
@@ -178,7 +178,7 @@ test('any damaged byte gives voxels or one clear error, never a crash', { timeou
       for (const [at, value] of edits) bytes[at % bytes.length] = value
       const full = path.join(temporary, file)
       writeFileSync(full, bytes)
-      await readCaseImages([full], file).catch((error) => expect(error).toMatchObject({ code: 'ERR_DATASET' }))
+      await readCaseImages([full], file).catch((error) => expect(error).toMatchObject({ code: 'ERR_IMAGE' }))
     }),
     { numRuns: 300 },
   )

@@ -205,7 +205,7 @@ describe('damaged and foreign files', () => {
   test.each(faults)('%s', async (_, bytes, message) => {
     await expect(decodeNifti(bytes, 'case.nii.gz')).rejects.toThrow(message)
     await expect(decodeNifti(bytes, 'case.nii.gz')).rejects.toMatchObject({
-      code: 'ERR_DATASET',
+      code: 'ERR_IMAGE',
       message: /^case.nii.gz: /,
     })
   })
@@ -216,7 +216,7 @@ describe('damaged and foreign files', () => {
         const bytes = changed((copy) => {
           for (const [at, value] of edits) copy[at] = value
         })
-        await decodeNifti(bytes, 'x').catch((error) => expect(error).toMatchObject({ code: 'ERR_DATASET' }))
+        await decodeNifti(bytes, 'x').catch((error) => expect(error).toMatchObject({ code: 'ERR_IMAGE' }))
       }),
       { numRuns: 300 },
     )

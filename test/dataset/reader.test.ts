@@ -24,9 +24,9 @@ test('by file ending, unless dataset.json fixes one', async () => {
   expect(await chosen({ file_ending: '.tiff' })).toBe('Tiff3DIO')
   expect(await chosen({ overwrite_image_reader_writer: 'NibabelIO' })).toBe('NibabelIO')
   expect(await chosen({ overwrite_image_reader_writer: 'None' })).toBe('SimpleITKIO')
-  await expect(chosen({ file_ending: '.jpg' })).rejects.toThrow(/".jpg" are not supported/)
+  await expect(chosen({ file_ending: '.jpg' })).rejects.toThrow(/found ".jpg"/)
   await expect(chosen({ overwrite_image_reader_writer: 'MyReader' })).rejects.toThrow(
-    /^overwrite_image_reader_writer of dataset.json: "MyReader" is not supported/,
+    /^overwrite_image_reader_writer of dataset.json: expected one of .*, found "MyReader"/,
   )
 })
 

@@ -37,7 +37,7 @@ describe('makeSplits', () => {
   })
 
   test('fewer than five cases are refused', () => {
-    expect(() => makeSplits(cases(4))).toThrow(/at least 5 cases, found 4/)
+    expect(() => makeSplits(cases(4))).toThrow(/at least 5 cases for cross-validation, found 4/)
   })
 })
 

@@ -99,8 +99,8 @@ describe('images as float16', () => {
     const error = await failureOf(async () =>
       (await open({ training: ['large'], half: true, place })).runTraining(rates(1)),
     )
-    expect(error.code).toBe('ERR_DATASET')
-    expect(error.message).toMatch(/^case large in .*values above 65504.*set data.storage to float32$/)
+    expect(error.code).toBe('ERR_PREPROCESSED')
+    expect(error.message).toMatch(/^case large in .*values above 65504.*Set data.storage to float32\.$/)
   })
 })
 

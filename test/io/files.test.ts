@@ -50,7 +50,7 @@ test('a full disk: the old file stays, the error says what is needed', async (co
   const file = path.join(mounted.disk, 'file')
   writeFileSync(file, 'the old one')
   const error = await failureOf(() => write(file, new Uint8Array(200_000)))
-  expect(error.code).toBe('ERR_DISK')
+  expect(error.code).toBe('ERR_DISK_FULL')
   expect(error.message).toMatch(/disk-size-64k\/file.*No space left on device.*200000 bytes/)
   expect(readdirSync(mounted.disk)).toEqual(['file'])
   expect(readFileSync(file, 'utf8')).toBe('the old one')

@@ -52,7 +52,7 @@ describe('with a fingerprint', () => {
     expect(read('nnUNetPlansSmallPatch.json')).toMatchObject({ configurations: plans.configurations })
     const without = ({ configurations: _, ...others }: Plans) => others as Plans
     await expect(run({ plansName: 'nnUNetPlansNone' }, { change: without })).rejects.toThrow(
-      /What `change` returned: expected nnU-Net plans, but these keys are missing: configurations/,
+      /What `change` returned: expected nnU-Net plans, found a file without configurations/,
     )
     expect(readdirSync(target)).not.toContain('nnUNetPlansNone.json')
   })
@@ -97,7 +97,7 @@ describe('with a fingerprint', () => {
 
     const before = readdirSync(target)
     await expect(run({ gpuMemoryGb: 0.1 })).rejects.toMatchObject({
-      code: 'ERR_CONFIG',
+      code: 'ERR_PLANS',
       message: expect.stringMatching(/nnUNetPlans.json has other numbers for .*3d_fullres.*--plans-name.*--overwrite/),
     })
     expect(readdirSync(target)).toEqual(before)

@@ -93,7 +93,7 @@ describe('presets', () => {
       return patch.reduce((result, extent) => result * extent, 1)
     }
     expect(voxels(24)).toBeGreaterThan(voxels(8))
-    expect(() => planWith('default', large, 1e-6)).toThrow(/too little/)
+    expect(() => planWith('default', large, 1e-6)).toThrow(/expected enough for a patch of .*, found/)
   })
 
   test('an empty or foreign fingerprint is refused', () => {

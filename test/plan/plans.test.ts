@@ -67,7 +67,9 @@ describe('resolveConfiguration', () => {
       orphan: { inherits_from: 'nobody' },
       thin: { batch_size: 2, architecture },
     })
-    expect(() => resolveConfiguration(plans, '2d')).toThrow(/no configuration 2d; they have a, b, orphan, thin/)
+    expect(() => resolveConfiguration(plans, '2d')).toThrow(
+      /no configuration 2d\. Choose one of theirs: a, b, orphan, thin/,
+    )
     expect(() => resolveConfiguration(plans, 'toString')).toThrow(/no configuration toString/)
     expect(() => resolveConfiguration(plans, 'a')).toThrow(/a -> b -> a/)
     expect(() => resolveConfiguration(plans, 'orphan')).toThrow(/orphan inherits from nobody/)
@@ -86,18 +88,20 @@ describe('resolveConfiguration', () => {
       n_conv_per_stage: [2, 2],
       n_conv_per_stage_decoder: [2],
     })
-    expect(() => resolveConfiguration(plansWith({ a: base }), 'a')).toThrow(/no "architecture"/)
+    expect(() => resolveConfiguration(plansWith({ a: base }), 'a')).toThrow(
+      /expected "architecture", or the keys of older plans.*found neither/,
+    )
   })
 })
 
 describe('readPlans', () => {
   test('names what is wrong with a file', async () => {
     const file = path.join(mkdtempSync(path.join(tmpdir(), 'voxgrad-plans-')), 'plans.json')
-    await expect(readPlans(file)).rejects.toMatchObject({ code: 'ERR_DATASET', message: expect.stringContaining(file) })
+    await expect(readPlans(file)).rejects.toMatchObject({ code: 'ERR_PLANS', message: expect.stringContaining(file) })
     writeFileSync(file, '{"dataset_name": "x"')
     await expect(readPlans(file)).rejects.toMatchObject({ code: 'ERR_FORMAT' })
     writeFileSync(file, '{"dataset_name": "x"}')
-    await expect(readPlans(file)).rejects.toThrow(/missing: plans_name/)
+    await expect(readPlans(file)).rejects.toThrow(/found a file without plans_name/)
     writeFileSync(file, JSON.stringify(plansWith({ a: base })))
     expect((await readPlans(file)).plans_name).toBe('nnUNetPlans')
   })

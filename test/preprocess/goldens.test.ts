@@ -135,6 +135,6 @@ describe('fingerprint', () => {
   })
 
   it('refuses a dataset without any foreground', async () => {
-    await expect(native().intensityStatistics([new Float32Array()])).rejects.toMatchObject({ code: 'ERR_DATASET' })
+    await expect(native().intensityStatistics([new Float32Array()])).rejects.toMatchObject({ code: 'ERR_LABEL' })
   })
 })

@@ -144,7 +144,7 @@ describe('preprocess', () => {
     await writeCase('case_b', 1, [7, 8, 8])
     writeFileSync(path.join(raw, 'imagesTr', 'case_d_0000.nii.gz'), 'no image')
     const failure = await preprocess(options).catch((error) => error)
-    expect(failure.code).toBe('ERR_DATASET')
+    expect(failure.code).toBe('ERR_IMAGE')
     expect(failure.message).toMatch(
       /2 of 5 cases are faulty[\s\S]*case_b: .*one grid[\s\S]*case_d: .*case_d_0000.nii.gz/,
     )
@@ -170,7 +170,7 @@ describe('preprocess', () => {
 
   it('refuses a configuration that the plans lack', async () => {
     await expect(preprocess({ ...options, configurations: ['3d_lowres'] })).rejects.toMatchObject({
-      code: 'ERR_CONFIG',
+      code: 'ERR_PLANS',
     })
   })
 

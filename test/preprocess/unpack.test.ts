@@ -86,7 +86,7 @@ describe('damaged files', () => {
     writeFileSync(at('b_seg.npz'), zipSync({ 'data.npy': new Uint8Array(10) }))
     const attempt = unpackCases(folder('damaged'), cases)
     await expect(attempt).rejects.toThrow(/a.npz: expected a whole .npz file[\s\S]*b_seg.npz: .*"seg"/)
-    await expect(attempt).rejects.toMatchObject({ code: 'ERR_DATASET' })
+    await expect(attempt).rejects.toMatchObject({ code: 'ERR_PREPROCESSED' })
     expect(existsSync(at('a.npy')) || existsSync(at('b_seg.npy'))).toBe(false)
   })
 

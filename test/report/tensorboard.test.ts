@@ -59,7 +59,7 @@ test('a folder that is not there is ERR_DISK, with the file', async () => {
   await expect(writeEvents(path.join(root, 'none'), startedAt, [], [])).rejects.toMatchObject({
     code: 'ERR_DISK',
     message: expect.stringMatching(
-      /none.events\.out\.tfevents\.1795392547\.voxgrad: cannot be written: ENOENT/,
+      /none.events\.out\.tfevents\.1795392547\.voxgrad: cannot be written, because there is no such file or folder/,
     ) as string,
   })
 })

@@ -31,7 +31,7 @@ describe('a cascade', { timeout: 600_000 }, () => {
   test('needs the previous stage of every case, and says which runs predict those that are missing', async () => {
     const all = Array.from({ length: 6 }, (_, i) => `box_${i}`).join(', ')
     await expect(run('3d_cascade_fullres')).rejects.toMatchObject({
-      code: 'ERR_DATASET',
+      code: 'ERR_PREPROCESSED',
       message: expect.stringMatching(
         new RegExp(
           `lacks those of 6 of 6 cases: ${all}[^]*train Dataset009_Boxes 3d_lowres 4 --plans nnUNetPlansLeast$`,

@@ -58,7 +58,7 @@ test("stop() and the caller's signal both ask the job to end", async () => {
 })
 
 test.each([
-  [null, 'SIGKILL', 'ERR_OUT_OF_MEMORY', /memory ran out/],
+  [null, 'SIGKILL', 'ERR_HOST_MEMORY', /memory ran out/],
   [null, 'SIGSEGV', 'ERR_INTERNAL', /crashed \(SIGSEGV\)/],
   [3, null, 'ERR_INTERNAL', /code 3/],
 ] as const)('a child that ends with code %s and signal %s is one clear error', (code, signal, errorCode, text) => {

@@ -64,13 +64,13 @@ test('refuses another network by naming its weights, a missing file and --contin
   const run = path.join(dataset.root, 'refused')
   const refused = (more: object) => train(smallRun(dataset, { ...changes, run, ...more })).finished
   await expect(refused({ plans: 'nnUNetPlansTiny', pretrained })).rejects.toMatchObject({
-    code: 'ERR_CHECKPOINT',
+    code: 'ERR_CHECKPOINT_MISFIT',
     message: expect.stringMatching(
       /do not fit.*\n {2}encoder\.stages\.0\.0\.convs\.0\.conv\.weight has shape/,
     ) as string,
   })
-  await expect(refused({ pretrained: 'nowhere.pth' })).rejects.toMatchObject({ code: 'ERR_CONFIG' })
-  await expect(refused({ pretrained, continue: true })).rejects.toThrow(/leave one of the two out/)
+  await expect(refused({ pretrained: 'nowhere.pth' })).rejects.toMatchObject({ code: 'ERR_CHECKPOINT' })
+  await expect(refused({ pretrained, continue: true })).rejects.toThrow(/Leave one of the two out/)
   expect(existsSync(run)).toBe(false)
 })
 

@@ -142,7 +142,9 @@ describe('a longer run', () => {
   test('needs more than what is done', async () => {
     await expect(resume({ run: folderOf('stretch'), budget: { epochs: 3 } }).finished).rejects.toMatchObject({
       code: 'ERR_CONFIG',
-      message: expect.stringMatching(/has done 8 steps in 4 epochs; a total of 6 steps is not more/) as string,
+      message: expect.stringMatching(
+        /a total of more than the 8 steps that the run has done in 4 epochs, found 6 steps/,
+      ) as string,
     })
     expect(recordOf(folderOf('stretch'))).toMatchObject({ status: 'finished' })
   })
@@ -191,7 +193,7 @@ describe('a folder', () => {
       if (event.type !== 'epoch') continue
       for (const second of [resume({ run: folderOf('busy') }), train(options('busy', { continue: true }))]) {
         await expect(second.finished).rejects.toMatchObject({
-          code: 'ERR_RUN',
+          code: 'ERR_RUN_IN_USE',
           message: expect.stringContaining(`in use by process ${process.pid}`) as string,
         })
       }
@@ -215,7 +217,7 @@ describe('a folder', () => {
   test('that cannot be trained in is left as it was', async () => {
     const run = path.join(folderOf('nothing'), 'of', 'it')
     await expect(train(options('nothing/of/it', { configuration: '3d_none' })).finished).rejects.toMatchObject({
-      code: 'ERR_CONFIG',
+      code: 'ERR_PLANS',
     })
     expect(existsSync(folderOf('nothing'))).toBe(false)
     await expect(resume({ run }).finished).rejects.toMatchObject({ code: 'ERR_RUN' })

@@ -222,7 +222,7 @@ describe('a finished run', () => {
   test('is not overwritten; the error names the ways out', async () => {
     const before = readText(whole.folder, 'run.json')
     await expect(follow(train(smallRun(dataset)))).rejects.toMatchObject({
-      code: 'ERR_RUN',
+      code: 'ERR_RUN_EXISTS',
       message: expect.stringMatching(/voxgrad resume .*--continue.*--run/) as string,
     })
     expect(readText(whole.folder, 'run.json')).toBe(before)
@@ -256,8 +256,10 @@ describe('a finished run', () => {
 
 test('a validation on weights that are not there names those that are', async () => {
   await expect(validate({ run: whole.folder, checkpoint: 'latest' }).finished).rejects.toMatchObject({
-    code: 'ERR_RUN',
-    message: expect.stringMatching(/checkpoint_latest\.pth is missing; there is final, best/) as string,
+    code: 'ERR_CHECKPOINT',
+    message: expect.stringMatching(
+      /checkpoint_latest\.pth is missing\. Choose one that is there \(final, best\)/,
+    ) as string,
   })
 })
 
@@ -332,7 +334,7 @@ describe('prediction', () => {
     for (const name of ['bad', 'worse']) writeFileSync(path.join(input, `${name}_0000.nii.gz`), 'no image')
     const run = predict({ input, output, run: whole.folder })
     await expect(run.finished).rejects.toMatchObject({
-      code: 'ERR_DATASET',
+      code: 'ERR_IMAGE',
       message: expect.stringMatching(/bad_0000[\s\S]*worse_0000/) as string,
     })
     expect(existsSync(output)).toBe(false)

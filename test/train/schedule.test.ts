@@ -146,7 +146,7 @@ describe('a longer run', () => {
       [finished, 10],
       [finished, 3],
     ] as const) {
-      expect(() => extended(position, { budget: { epochs } })).toThrow(/is not more/)
+      expect(() => extended(position, { budget: { epochs } })).toThrow(/expected a total of more than the/)
     }
   })
 
