@@ -108,7 +108,11 @@ export class Cases {
         'tr',
         { attributes: { 'data-case': one.id } },
         element('th', { attributes: { scope: 'row' } }, button),
-        element('td', { class: 'number dice', style: { '--share': String(one.dice ?? 0) } }, formatFixed(one.dice, 4)),
+        element(
+          'td',
+          { class: 'number dice-bar', style: { '--share': String(one.dice ?? 0) } },
+          formatFixed(one.dice, 4),
+        ),
         ...one.dicePerClass.map((dice) => element('td', { class: 'number' }, formatFixed(dice, 4))),
       )
     })

@@ -93,9 +93,14 @@ export class Charts {
   readonly #classChoice = element('select', {
     class: 'pick pick-class',
     attributes: { 'aria-label': 'Class' },
-    on: { change: () => this.#redraw() },
+    on: { change: () => this.#prepareClasses() },
   })
   #shown: Shown[] = []
+  /** What is shown, to know whether anything has changed. */
+  #signature = ''
+  #names: string[] = []
+  #xs: (readonly number[])[] = []
+  readonly #groups = new Map<Chart, Group[]>()
   #axis: Axis = 'epoch'
   #range: [number, number] | null = null
 
@@ -111,10 +116,17 @@ export class Charts {
   }
 
   show(shown: Shown[], axis: Axis): void {
+    const parts = shown.map(({ state, data, color }) => [state.id, state.labels, color, data.sequence])
+    const signature = JSON.stringify([axis, parts])
+    if (signature === this.#signature) return
+    this.#signature = signature
     if (axis !== this.#axis) this.#range = null
     this.#axis = axis
     this.#shown = shown
-    this.#redraw()
+    this.#names = shortNames(shown.map(({ state }) => state))
+    this.#xs = shown.map(({ data }) => this.#x(data))
+    this.#prepare()
+    this.#prepareClasses()
   }
 
   repaint(): void {
@@ -142,7 +154,7 @@ export class Charts {
   }
 
   #extent(): [number, number] | null {
-    const filled = this.#shown.map(({ data }) => this.#x(data)).filter((x) => x.length > 0)
+    const filled = this.#xs.filter((x) => x.length > 0)
     if (filled.length === 0) return null
     return [Math.min(...filled.map((x) => x[0] as number)), Math.max(...filled.map((x) => x.at(-1) as number))]
   }
@@ -155,31 +167,34 @@ export class Charts {
   }
 
   #redraw(): void {
-    const shown = this.#shown
-    const names = shortNames(shown.map(({ state }) => state))
-    const xs = shown.map(({ data }) => this.#x(data))
     const viewport: Viewport = {
       range: this.#range,
       xLabel: this.#axis,
       formatX: this.#axis === 'hours' ? (value) => `${plainNumber(Number(value.toFixed(3)))} h` : grouped,
     }
-    for (const { chart, definition } of this.#charts) {
-      const groups = shown.map(({ data, color, state }, index): Group => {
-        const parts = definition.parts.filter(({ values }) => values(data).some((value) => value !== null))
-        const lines = parts.map((part, place) =>
-          shown.length === 1
-            ? lineOf(part, data, part.look?.dash && part.key !== 'best' ? 1 : color)
-            : lineOf(part, data, color, { key: state.id, label: names[index] ?? '', isInLegend: place === 0 }),
-        )
-        return { x: xs[index] ?? [], lines }
-      })
-      chart.root.hidden = groups.every(({ lines }) => lines.length === 0)
-      chart.show(groups, viewport)
-    }
-    this.#redrawClasses(names, xs, viewport)
+    for (const [chart, groups] of this.#groups) chart.show(groups, viewport)
   }
 
-  #redrawClasses(names: string[], xs: (readonly number[])[], viewport: Viewport): void {
+  #prepare(): void {
+    const isAlone = this.#shown.length === 1
+    for (const { chart, definition } of this.#charts) {
+      const groups = this.#shown.map(({ data, color, state }, index): Group => {
+        const run = { key: state.id, label: this.#names[index] ?? '' }
+        const lines = definition.parts
+          .map((part, place) =>
+            isAlone
+              ? lineOf(part, data, part.look?.dash && part.key !== 'best' ? 1 : color)
+              : lineOf(part, data, color, { ...run, isInLegend: place === 0 }),
+          )
+          .filter(({ values }) => values.some((value) => value !== null))
+        return { x: this.#xs[index] ?? [], lines }
+      })
+      chart.root.hidden = groups.every(({ lines }) => lines.length === 0)
+      this.#groups.set(chart, groups)
+    }
+  }
+
+  #prepareClasses(): void {
     const shown = this.#shown
     const labels = longest(
       shown.map(({ state, data }) => data.dice.map((_, index) => state.labels[index] ?? `class ${index + 1}`)),
@@ -189,7 +204,7 @@ export class Charts {
     this.#classChoice.hidden = isAlone || labels.length < 2
     const chosen = Math.max(0, this.#classChoice.selectedIndex)
     const groups = shown.map(({ data, color, state }, index): Group => {
-      const x = xs[index] ?? []
+      const x = this.#xs[index] ?? []
       if (isAlone) {
         const lines = data.dice.map((values, one): Line => {
           const label = labels[one] ?? ''
@@ -198,10 +213,11 @@ export class Charts {
         return { x, lines }
       }
       const values = data.dice[chosen] ?? []
-      return { x, lines: [{ key: state.id, label: names[index] ?? '', color: lineColor(color), values }] }
+      return { x, lines: [{ key: state.id, label: this.#names[index] ?? '', color: lineColor(color), values }] }
     })
     this.#classes.root.hidden = labels.length < 2
-    this.#classes.show(groups, viewport)
+    this.#groups.set(this.#classes, groups)
+    this.#redraw()
   }
 
   #fillClassChoice(labels: readonly string[]): void {
