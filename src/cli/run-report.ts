@@ -191,6 +191,6 @@ export class RunReport {
       )
       view.message(`Mean foreground Dice side by side: ${found.join(', ')}`)
     }
-    view.message(`Done: ${result.epochs} epochs, ${result.step} steps. Chart: ${path.join(folder, 'progress.png')}`)
+    view.message(`Done: ${result.epochs} epochs, ${result.step} steps. Report: ${path.join(folder, 'report.html')}`)
   }
 }

@@ -112,7 +112,7 @@ describe('every kind of run gets a page', () => {
     expect(text).toContain(`front 0.6110 ${formatFixed((0.95 + 0.4 + 0.2) / 3, 4)} -0.0943`)
   })
 
-  test('fold all has no validation, and says why', async () => {
+  test('fold all without a validation says why', async () => {
     const text = textOf(await report({ options: { fold: 'all' } }))
     expect(text).toContain('Fold all trains on every case')
     expect(text).not.toContain('the worst first')

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { version } from '../../version.js'
 import { formatBytes, formatDuration, formatFixed, formatPace, formatRate } from '../format.js'
-import { boxPlot } from './box-plot.js'
+import { axisStart, boxPlot } from './box-plot.js'
 import type { ReportContent, ReportedEpoch, ReportedEvent, ReportedOption } from './content.js'
 import { type LineChart, lineChart } from './line-chart.js'
 import { html, Markup } from './markup.js'
@@ -124,10 +124,18 @@ function validations({ validations: found, targets, overview }: ReportContent): 
   if (found.length === 0) {
     const reason =
       overview.fold === 'all'
-        ? 'Fold all trains on every case, so that none is left to validate on.'
+        ? 'Fold all trains on every case; no validation of it has been finished.'
         : `No validation has been finished. It follows the training, or comes by: voxgrad validate ${overview.folder}`
     return html`<p class="card">${reason}</p>`
   }
+  const rows = found.map(({ cases }) =>
+    targets.map(({ name }, index) => ({
+      label: name,
+      color: colorOf(index),
+      values: cases.map(({ caseId, dice }) => ({ name: caseId, value: dice[index] ?? null })),
+    })),
+  )
+  const start = axisStart(rows.flat())
   const header = found.map(({ checkpoint }) => html`<th class="n">${checkpoint}</th>`)
   const difference = (values: (number | null)[]) =>
     found.length === 2 && html`<td class="n">${signed(values[1] ?? null, values[0] ?? null)}</td>`
@@ -148,17 +156,11 @@ ${targets.map(({ name }, index) =>
 )}
 </tbody></table></div>
 <div class="grid2">${found.map(
-    (
-      validation,
-    ) => html`<div${found.length === 1 ? new Markup(' class="whole"') : ''}><h3>Dice over ${counted(validation.cases.length, 'case')}, ${validation.checkpoint} weights</h3>
-<div class="card">${boxPlot(
-      targets.map(({ name }, index) => ({
-        label: name,
-        color: colorOf(index),
-        values: validation.cases.map(({ caseId, dice }) => ({ name: caseId, value: dice[index] ?? null })),
-      })),
-    )}<p class="note">Box: quartiles; line: median; diamond: mean; whiskers: furthest case within 1.5 boxes; dots: cases. Cases with the label in neither reference nor prediction do not count.</p></div></div>`,
-  )}</div>`
+    ({ checkpoint, cases }, index) =>
+      html`<div${found.length === 1 ? new Markup(' class="whole"') : ''}><h3>Dice over ${counted(cases.length, 'case')}, ${checkpoint} weights</h3>
+<div class="card">${boxPlot(rows[index] ?? [], start)}</div></div>`,
+  )}</div>
+<p class="note">Box: quartiles; line: median; diamond: mean; whiskers: furthest case within 1.5 boxes; dots: cases. Cases with the label in neither reference nor prediction do not count.</p>`
 }
 
 function pictureSection({ validations: found, targets }: ReportContent, pictures: readonly Picture[][]): Markup | null {
@@ -173,13 +175,16 @@ function pictureSection({ validations: found, targets }: ReportContent, pictures
   ]
   const isIgnored = pictures.flat().some((one) => 'ignored' in one && one.ignored !== '')
   shown.sort((a, b) => a - b)
-  return html`<p class="note">Filled: reference. Line: prediction. Outlines are smoothed for display; the Dice is that of the whole case.</p>
+  return html`${shown.length > 0 && html`<p class="note">Filled: reference. Line: prediction. Outlines are smoothed for display; the Dice is that of the whole case.</p>`}
 <ul class="keys">${shown.map((index) => html`<li class="${pictureColorOf(index)}"><i></i>${targets[index]?.name}</li>`)}${
     isIgnored && html`<li class="veil"><i></i>not annotated</li>`
   }</ul>
 ${pictures.map(
   (list, validation) =>
-    html`${pictures.length > 1 && html`<h3>${found[validation]?.checkpoint} weights</h3>`}<div class="pictures">${list.map((picture, index) => figureOf(picture, `picture-${validation}-${index}`, targets))}</div>`,
+    html`${pictures.length > 1 && html`<h3>${found[validation]?.checkpoint} weights</h3>`}${
+      list.length === 0 &&
+      html`<p class="note">Every case has the Dice that it has above: the weights are the same.</p>`
+    }<div class="pictures">${list.map((picture, index) => figureOf(picture, `picture-${validation}-${index}`, targets))}</div>`,
 )}`
 }
 
@@ -324,7 +329,7 @@ function caseTables({ validations: found, targets }: ReportContent): Markup | nu
   const columns = isMany ? [] : targets.map(({ name }, index) => ({ name, index }))
   return html`${found.map((validation) => {
     const shown = validation.cases.slice(0, mostCases)
-    return html`<details${shown.length <= 60 && found[0] === validation ? new Markup(' open') : ''}>
+    return html`<details class="prints"${shown.length <= 60 && found[0] === validation ? new Markup(' open') : ''}>
 <summary>${counted(validation.cases.length, 'case')}, ${validation.checkpoint} weights, the worst first</summary>
 <div class="card wide"><table>
 <thead><tr><th>case</th><th class="n">mean Dice</th>${columns.map(({ name }) => html`<th class="n">${name}</th>`)}${isMany && html`<th>lowest labels</th>`}</tr></thead>
@@ -390,7 +395,9 @@ function timeAndMemory({ epochs, checkpoints, overview, record }: ReportContent)
 const pairs = (rows: readonly [string, string | null][]): Markup =>
   html`<div class="card wide"><table><tbody>${rows.map(([name, value]) => value !== null && html`<tr><td>${name}</td><td class="text">${value}</td></tr>\n`)}</tbody></table></div>`
 
-function advice({ advice: { lines } }: ReportContent): Markup {
+function advice({ advice: found }: ReportContent): Markup {
+  // Ways to train longer say nothing about a run that has hardly begun.
+  const lines = found.verdict === 'too_few' ? found.lines.slice(0, 1) : found.lines
   return html`<div class="card"><pre>${lines.join('\n')}</pre></div>`
 }
 

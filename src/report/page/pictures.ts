@@ -1,6 +1,7 @@
 // Pictures of validation cases: a slice of the image as PNG, truth and prediction as outlines over it.
 import { existsSync } from 'node:fs'
 import path from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { encode } from 'fast-png'
 import { freeMemory } from '../../case-pool.js'
 import { type FolderOptions, resolveFolders } from '../../config/folders.js'
@@ -310,9 +311,20 @@ export async function makePictures(
   const pictures: (CasePicture | MissingPicture)[][] = []
   for (const validation of content.validations) {
     const found: (CasePicture | MissingPicture)[] = []
+    // Where the best weights are the final ones, the same pictures would come again.
+    if (pictures.length > 0 && isSame(validation, content.validations[0] as ReportedValidation)) {
+      pictures.push([])
+      continue
+    }
     // One at a time: whole images are in memory.
     for (const shown of shownCases(validation)) found.push(await maker.picture(validation, shown))
     pictures.push(found)
   }
   return pictures
 }
+
+const isSame = (validation: ReportedValidation, first: ReportedValidation): boolean =>
+  isDeepStrictEqual(
+    validation.cases.map(({ caseId, dice }) => [caseId, dice]),
+    first.cases.map(({ caseId, dice }) => [caseId, dice]),
+  )

@@ -107,10 +107,10 @@ ${colors}
 .veil{--color:#8b93a0}
 .same{color:var(--soft)}
 footer{overflow-wrap:anywhere;margin-top:44px;padding-top:14px;border-top:1px solid var(--rule);color:var(--soft);font-size:13px}
-@media(max-width:760px){main{padding:20px 14px 40px}h1{font-size:21px}.grid2,.pictures{grid-template-columns:minmax(0,1fr)}
+@media screen and (max-width:760px){main{padding:20px 14px 40px}h1{font-size:21px}.grid2,.pictures{grid-template-columns:minmax(0,1fr)}
 .figures{grid-template-columns:repeat(2,minmax(0,1fr));gap:8px}.figures dd{font-size:18px}.chart{padding-right:14px}.card{padding:12px}
 .box-labels span{max-width:96px}.boxes{gap:12px}}
 @media print{body{background:#fff;font-size:11pt}main{max-width:none;padding:0}nav{display:none}.card,.chart,.figures div{border-color:#ccc}
-h2{break-after:avoid}details::details-content{content-visibility:visible;block-size:auto}tr{break-inside:avoid}
+h2{break-after:avoid}details.prints::details-content{content-visibility:visible;block-size:auto}tr{break-inside:avoid}
 .picture,.badge,.box rect,.keys i{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 `
