@@ -190,6 +190,7 @@ export class Viewer {
     setLabels(errors, differences(true_, predicted), errorColors, new Map())
     for (const volume of [image, prediction, truth, errors]) niivue.addVolume(volume)
     const isFlat = extentsOf(image).some((extent) => extent === 1)
+    niivue.setIsOrientationTextVisible(!isFlat)
     niivue.setSliceType(isFlat ? niivue.sliceTypeAxial : niivue.sliceTypeMultiplanar)
     goTo(niivue, middleOf(true_, extents) ?? middleOf(predicted, extents), extents)
     this.#applyLayers()
