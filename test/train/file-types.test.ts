@@ -1,8 +1,8 @@
 // From raw images that are not .nii.gz to a trained model and predictions in the same file type, in the same place in space.
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { encode } from 'fast-png'
+import { decode, encode } from 'fast-png'
 import { afterAll, expect, test } from 'vitest'
 import type { Geometry } from '../../src/dataset/file-image.js'
 import { readSegmentation, writeSegmentation } from '../../src/dataset/image.js'
@@ -101,7 +101,7 @@ async function writeRaw(folder: string, { ending, reader, channels, shape, spaci
 }
 
 test.each(kinds)('$reader: raw $ending to predictions', { timeout: 300_000 }, async (kind) => {
-  const { ending, reader, configuration, shape, spacing, geometry } = kind
+  const { ending, reader, configuration, channels, shape, spacing, geometry } = kind
   const base = path.join(root, reader)
   const folders = { raw: `${base}/raw`, preprocessed: `${base}/preprocessed`, results: `${base}/results` }
   const raw = path.join(folders.raw, 'Dataset011_Squares')
@@ -119,6 +119,16 @@ test.each(kinds)('$reader: raw $ending to predictions', { timeout: 300_000 }, as
     budget: { epochs: 1, stepsPerEpoch: 2, valSteps: 1 },
     validation: { mirroring: false },
   }).finished
+  // Every case is there as a picture, in color where the files are.
+  const report = readFileSync(path.join(folder, 'report.html'), 'utf8')
+  const pictures = [...report.matchAll(/data:image\/png;base64,([^"]+)/g)]
+  expect(report).not.toContain('No picture')
+  expect(pictures).toHaveLength(1)
+  expect(decode(Buffer.from(pictures[0]?.[1] as string, 'base64'))).toMatchObject({
+    width: shape[2],
+    height: shape[1],
+    channels: channels.length,
+  })
   const output = path.join(base, 'predicted')
   await predict({ input: path.join(raw, 'imagesTr'), output, run: folder, mirroring: false, threads: 1 }).finished
   const written = readdirSync(output).filter((name) => name.endsWith(ending))
