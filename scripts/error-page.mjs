@@ -20,7 +20,7 @@ error: Dataset 77 was not found: there is Dataset004_Hippocampus in /data/raw
 With \`--json\` the same is one object on stdout: \`{"type":"error","code":..,"message":..,"where":..,"found":..,"required":..,
 "remedy":..,"page":..}\`; \`message\` is complete in itself, and only \`where\` may be missing. In the package it is a
 \`VoxgradError\` with these properties and \`exitCode\`. \`voxgrad explain CODE\` prints an entry of this page, and
-\`voxgrad doctor\` looks for what is missing on a machine.
+[\`voxgrad doctor\`](doctor.md) looks for what is missing on a machine.
 
 Codes are stable: scripts may rely on them. With \`VOXGRAD_DEBUG=1\` in the environment, the stack is printed as well.
 `
