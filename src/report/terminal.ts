@@ -153,6 +153,7 @@ export function drawBar(progress: Progress, pace: number, width: number, { cyan,
   const length = Math.min(40, width - title.length - text.length - 3)
   if (length < 3) return `${title} ${text}`.slice(0, width)
   const filled = total > 0 ? Math.floor((Math.min(done, total) / total) * length) : 0
-  const bar = cyan('\u2501'.repeat(filled)) + dim('\u2501'.repeat(length - filled))
+  // A thinner line for the rest, so that the bar can be read without colors too.
+  const bar = cyan('\u2501'.repeat(filled)) + dim('\u2500'.repeat(length - filled))
   return `${title} ${bar}  ${text}`
 }

@@ -71,7 +71,7 @@ test.skipIf(!hasTmux)('one block below the epochs, at every width, and a clean s
   expect(start.stderr).toBe('')
   tmux('send-keys', `${process.execPath} ${path.join(root, 'view.mjs')}`, 'Enter')
   const wide = await until((rows) => rows.some((row) => row.startsWith(' 3/1000') || row.includes('3/1000 ')))
-  expect(wide.at(-2)).toMatch(/^epoch 12\/1000 \u2501+ {2}\d+\/250 {2}.*1m00s left$/)
+  expect(wide.at(-2)).toMatch(/^epoch 12\/1000 \u2501*\u2500* {2}\d+\/250 {2}.*1m00s left$/)
   expect(wide.at(-1)).toMatch(
     /^loss -0\.412 {3}last train .* {3}memory 312\.4 MiB {3}run 2h14m left {3}budget 1h00m left$/,
   )

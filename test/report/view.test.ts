@@ -204,4 +204,6 @@ test('the live view is for terminals, color for who wants it', () => {
   view.close()
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is what is looked for
   expect(plain.text).not.toMatch(/\u001b\[\d+m/)
+  // 62 of 250 steps are a quarter of the bar.
+  expect(plain.text).toMatch(/ \u2501{9}\u2500{31} /)
 })
