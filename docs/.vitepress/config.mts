@@ -10,7 +10,6 @@ export default defineConfig({
   lang: 'en-US',
   title: 'voxgrad',
   description: 'Trains nnU-Net segmentation networks from TypeScript on a C++ libtorch engine',
-  base: process.env.DOCS_BASE ?? '/',
   outDir: path.join(repository, 'build/site'),
   cacheDir: path.join(repository, 'build/site-cache'),
   metaChunk: true,

@@ -1,7 +1,7 @@
 // Builds the documentation site into build/site: pages made from the code, VitePress, and a check of every link and anchor.
 //   npm run docs              build
 //   npm run docs:dev          serve while writing
-// DOCS_BASE=/path/ is where the site will lie on its server; without it, it works at any place.
+// The site may lie at any path of a server; its text can be read without one, too.
 import { rmSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,6 +9,7 @@ import { Application, LogLevel, ReferenceType, ReflectionKind } from 'typedoc'
 import { build, createServer } from 'vitepress'
 import { writeSources } from '../../docs/.vitepress/sources.mjs'
 import { checkLinks } from './links.mjs'
+import { makePortable, placeholder } from './portable.mjs'
 import { writeReference } from './reference.mjs'
 
 const here = path.dirname(fileURLToPath(import.meta.url))
@@ -59,6 +60,7 @@ if (process.argv.includes('--serve')) {
   await server.listen()
   server.printUrls()
 } else {
-  await build(docs)
-  checkLinks(site, process.env.DOCS_BASE ?? '/')
+  await build(docs, { base: placeholder })
+  makePortable(site)
+  checkLinks(site)
 }

@@ -8,10 +8,9 @@ const elsewhere = /^(?:[a-z]+:)?\/\//i
 
 /**
  * @param folder the built site
- * @param base the path that absolute links begin with
  * @throws Error naming every fault
  */
-export function checkLinks(folder, base) {
+export function checkLinks(folder) {
   const files = readdirSync(folder, { recursive: true }).filter((file) => file.endsWith('.html'))
   const text = new Map(files.map((file) => [path.join(folder, file), readFileSync(path.join(folder, file), 'utf8')]))
   const anchors = new Map([...text].map(([file, html]) => [file, new Set(idsOf(html))]))
@@ -28,7 +27,7 @@ export function checkLinks(folder, base) {
       }
       count++
       const [file, anchor] = target.split('#')
-      const found = file === '' ? page : fileOf(folder, base, page, decodeURI(file))
+      const found = file === '' ? page : fileOf(page, decodeURI(file))
       if (!found) faults.push(`${where}: ${target} leads to nothing`)
       else if (anchor && !anchors.get(found)?.has(decodeURIComponent(anchor)))
         faults.push(`${where}: ${target} has no such anchor`)
@@ -41,12 +40,10 @@ export function checkLinks(folder, base) {
 
 const idsOf = (html) => [...html.matchAll(/\sid="([^"]*)"/g)].map(([, id]) => id.replaceAll('&amp;', '&'))
 
-/** The file that a link leads to, or undefined. */
-function fileOf(folder, base, page, target) {
-  if (target.startsWith('/') && !target.startsWith(base)) return undefined
-  const full = target.startsWith('/')
-    ? path.join(folder, target.slice(base.length))
-    : path.resolve(path.dirname(page), target)
+/** The file that a relative link leads to, or undefined. */
+function fileOf(page, target) {
+  if (target.startsWith('/')) return undefined
+  const full = path.resolve(path.dirname(page), target)
   const file = existsSync(full) && statSync(full).isDirectory() ? path.join(full, 'index.html') : full
   return [file, `${file}.html`].find((candidate) => existsSync(candidate) && statSync(candidate).isFile())
 }

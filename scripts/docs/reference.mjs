@@ -121,6 +121,24 @@ const optionRows = (schema, prefix) =>
 
 const optionHead = ['key', 'value', 'default', 'meaning']
 
+/** Groups of options with the page that explains them. */
+const guides = {
+  budget: ['How long a run is', 'budget'],
+  network: ['Batch norm', 'optimizers'],
+  loss: ['Losses', 'labels'],
+  optimizer: ['Optimizer and learning rate', 'optimizers'],
+  schedule: ['Optimizer and learning rate', 'optimizers'],
+  bestModel: ['The best model', 'best-model'],
+  earlyStopping: ['Early stopping', 'early-stopping'],
+  nonFinite: ['Losses that are not finite', 'non-finite'],
+  sampling: ['Patches that must show foreground', 'augmentation'],
+  data: ['Where the cases are', 'resources'],
+  augmentation: ['What each number does, and its value in each preset', 'augmentation'],
+  checkpoint: ['What is saved, and when', 'resuming'],
+  watchdog: ['What can go wrong', 'resuming'],
+  validation: ['Which weights are validated', 'best-model'],
+}
+
 const jsonSchema = (schema) => z.toJSONSchema(schema, { io: 'input' })
 
 /** Functions beside `train`, with the schema of what they take. */
@@ -158,6 +176,8 @@ function configurationPage() {
   for (const [name, option] of entries.filter(([, entry]) => entry.properties)) {
     lines.push(`## ${name}`, '')
     if (option.description) lines.push(`${escaped(option.description)}.`, '')
+    const [title, page] = guides[name] ?? []
+    if (page) lines.push(`[${title}](../${page}.md)`, '')
     lines.push(...table(optionHead, optionRows(option, `${name}.`)))
   }
   lines.push(

@@ -14,7 +14,10 @@ const range = z
 const countRange = z.tuple([count, count]).refine(([low, high]) => low <= high, 'expected [low, high] with low <= high')
 
 /** An id (`4`, `"004"`) or a name (`"Dataset004_Hippocampus"`). */
-const dataset = z.union([z.string().min(1), z.int().nonnegative()]).transform(String)
+const dataset = z
+  .union([z.string().min(1), z.int().nonnegative()])
+  .transform(String)
+  .describe('Id (4) or name (Dataset004_Hippocampus)')
 
 /** Of `dashboard` and `train --dashboard`: fixed, so that a tunnel and a bookmark can rely on it. */
 export const defaultDashboardPort = 7788
@@ -44,7 +47,7 @@ const duration = z
 const budgetFields = {
   epochs: count.optional().describe('Number of epochs; 1000 unless steps is given'),
   steps: count.optional().describe('Total optimizer steps in place of epochs; the last epoch may be short'),
-  stepsPerEpoch: count.default(250),
+  stepsPerEpoch: count.default(250).describe('Optimizer steps in an epoch'),
   valSteps: count.default(50).describe('Validation batches at the end of each epoch'),
   time: duration
     .optional()
@@ -62,7 +65,7 @@ const optimizerSchema = z.strictObject({
     .enum(['sgd', 'adam', 'adamw', 'adan'])
     .default('sgd')
     .describe('adamw and adan decay the weights apart from the gradient, sgd and adam as a part of it'),
-  initialLr: positive.default(0.01),
+  initialLr: positive.default(0.01).describe('The highest learning rate'),
   momentum: momentum.default(0.99).describe('Of sgd'),
   nesterov: z.boolean().default(true).describe('Of sgd'),
   betas: z.tuple([momentum, momentum]).default([0.9, 0.999]).describe('Decay of the two moments of adam and adamw'),
@@ -72,7 +75,7 @@ const optimizerSchema = z.strictObject({
     .describe("What adan's averages of gradient, gradient difference and square take of the new value"),
   eps: positive.default(1e-8).describe('Of adam, adamw and adan'),
   amsgrad: z.boolean().default(false).describe('Of adam and adamw'),
-  weightDecay: z.number().nonnegative().default(3e-5),
+  weightDecay: z.number().nonnegative().default(3e-5).describe('L2 penalty of the weights'),
   clipNorm: z
     .union([positive, z.null(), z.literal('off')])
     .transform((value) => (value === 'off' ? null : value))
@@ -176,7 +179,10 @@ const earlyStoppingSchema = z.strictObject({
 })
 
 const nonFiniteSchema = z
-  .strictObject({ mostInARow: count.default(10), mostReloads: z.int().nonnegative().default(3) })
+  .strictObject({
+    mostInARow: count.default(10).describe('Skipped steps in a row that load the last checkpoint'),
+    mostReloads: z.int().nonnegative().default(3).describe('Reloads at the same place after which the run ends'),
+  })
   .describe(
     'A step with a loss or gradient that is not finite is skipped; after mostInARow of them the last checkpoint is loaded and other patches are drawn, and after mostReloads the run ends',
   )
@@ -323,8 +329,8 @@ const dataSchema = z
 
 const checkpointSchema = z
   .strictObject({
-    everyEpochs: count.default(10),
-    everyMinutes: positive.default(10),
+    everyEpochs: count.default(10).describe('Epochs between two saves'),
+    everyMinutes: positive.default(10).describe('Minutes between two saves'),
   })
   .describe('checkpoint_latest is saved by whichever comes first, also in the middle of an epoch')
 
@@ -383,8 +389,8 @@ export const preprocessOptionsSchema = z.strictObject({
 export const trainOptionsSchema = z.strictObject({
   dataset,
   configuration: z.string().min(1).describe('2d, 3d_fullres, or another configuration of the plans'),
-  fold: foldSchema,
-  plans: z.string().min(1).default('nnUNetPlans'),
+  fold: foldSchema.describe('The fold that is held out; all trains on every case'),
+  plans: z.string().min(1).default('nnUNetPlans').describe('The plans file, without .json'),
   folders: foldersSchema.prefault({}),
   run: z.string().min(1).optional().describe('The run folder, in place of the one below nnUNet_results'),
   pretrained: z
@@ -400,14 +406,17 @@ export const trainOptionsSchema = z.strictObject({
     .optional()
     .describe("In a cascade: folder of the previous stage's predictions, in place of its predicted_next_stage"),
   continue: z.boolean().default(false).describe('Resume the run if the folder holds one, start it otherwise'),
-  device: deviceSchema.default('cpu'),
+  device: deviceSchema.default('cpu').describe('cpu, cuda or cuda:N'),
   precision: z
     .enum(['auto', 'float32', 'bfloat16', 'float16'])
     .default('auto')
     .describe('auto: float32 on the CPU, bfloat16 on CUDA'),
   threads,
-  seed: seedSchema.default('12345'),
-  deterministic: z.boolean().default(false),
+  seed: seedSchema.default('12345').describe('Of everything random'),
+  deterministic: z
+    .boolean()
+    .default(false)
+    .describe('Makes CUDA reproducible, at some cost in speed; the CPU always is'),
   cudaGraph: z.boolean().default(true).describe('On CUDA: record a step once and replay it, in place of launching it'),
   budget: budgetSchema.prefault({}),
   network: networkSchema.prefault({}),
@@ -418,7 +427,9 @@ export const trainOptionsSchema = z.strictObject({
   earlyStopping: earlyStoppingSchema.prefault({}),
   nonFinite: nonFiniteSchema.prefault({}),
   batchSize: count.optional().describe('In place of that of the plans'),
-  oversampleForeground: probability.default(0.33),
+  oversampleForeground: probability
+    .default(0.33)
+    .describe('Share of samples that are forced to show foreground; see sampling.foreground'),
   sampling: samplingSchema.prefault({}),
   data: dataSchema.prefault({}),
   augmentation: augmentationSchema.prefault({}),
