@@ -32,8 +32,6 @@ const runs = {
   anneal: { options: { ...patience, 'earlyStopping.onPlateau': 'anneal', 'earlyStopping.annealSteps': 90 } },
   stretch: { extends: 'whole', flags: ['--epochs', String(longer), '--schedule', 'stretch'] },
   restart: { extends: 'whole', flags: ['--epochs', String(longer), '--schedule', 'restart'] },
-  cosine: { options: { 'schedule.kind': 'cosine' } },
-  constant: { options: { 'schedule.kind': 'constant' } },
 }
 
 function train(dataset, only) {
@@ -142,7 +140,6 @@ function drawAll(file) {
     .map((text) => JSON.parse(text))
   const run = Object.fromEntries(lines.map((line) => [line.name, line.epochs]))
   const rates = (names) => names.map((label) => ({ label, run: run[label], field: 'lr' }))
-  const dice = (names) => names.map((label) => ({ label, run: run[label], field: 'ema_fg_dice' }))
   picture('run', [
     {
       title: 'Losses',
@@ -163,19 +160,6 @@ function drawAll(file) {
       ],
     },
   ])
-  const kinds = { ...run, poly: run.whole }
-  Object.assign(run, kinds)
-  if (run.constant && run.cosine)
-    picture('schedule', [
-      { title: 'Learning rate', unit: 'rate', low: 0, lines: rates(['poly', 'cosine', 'constant']) },
-      {
-        title: 'Moving average of the pseudo-Dice',
-        unit: 'Dice',
-        low: 0,
-        high: 1,
-        lines: dice(['poly', 'cosine', 'constant']),
-      },
-    ])
   picture('plateau', [
     { title: 'Learning rate', unit: 'rate', low: 0, lines: rates(['whole', 'stop', 'anneal']) },
     {

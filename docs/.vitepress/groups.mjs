@@ -10,7 +10,7 @@ export const groups = [
   { text: 'Start', pages: ['start', 'your-dataset', 'coming-from-nnunet'] },
   {
     text: 'Data and plans',
-    pages: ['file-types', 'planning', 'preprocessing', 'labels', 'augmentation', 'untrusted-files'],
+    pages: ['file-types', 'planning', 'preprocessing', 'labels', 'augmentation'],
   },
   {
     text: 'Training',
