@@ -23,6 +23,7 @@ export const groups = [
       'resuming',
       'non-finite',
       'fine-tuning',
+      'many-devices',
     ],
   },
   { text: 'Watching a run', pages: ['dashboard', 'report', 'curves', 'resources'] },

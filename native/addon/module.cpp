@@ -6,6 +6,7 @@
 namespace {
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   voxgrad::addon::register_io(env, exports);
+  voxgrad::addon::register_meeting(env, exports);
   voxgrad::addon::register_op_call(env, exports);
   voxgrad::addon::register_preprocess(env, exports);
   voxgrad::addon::register_trace(env, exports);

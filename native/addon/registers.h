@@ -4,6 +4,7 @@
 
 namespace voxgrad::addon {
 void register_io(Napi::Env env, Napi::Object exports);
+void register_meeting(Napi::Env env, Napi::Object exports);
 void register_op_call(Napi::Env env, Napi::Object exports);
 void register_preprocess(Napi::Env env, Napi::Object exports);
 void register_trace(Napi::Env env, Napi::Object exports);

@@ -135,6 +135,7 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
           Napi::Object result = Napi::Object::New(env);
           result.Set("reason", chunk->reason);
           result.Set("graphFault", chunk->graph_fault);
+          result.Set("stoppedElsewhere", chunk->stopped_elsewhere);
           result.Set("firstStep", static_cast<double>(chunk->first_step));
           result.Set("steps", static_cast<double>(chunk->loss.size()));
           result.Set("loss", to_typed_array<Napi::Float32Array>(env, std::move(chunk->loss)));

@@ -160,8 +160,8 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
     }
     chunk.data_ms.push_back(data_time.ms());
     clock_.mark("data");
-    const RepeatedWork::Tensors inputs = {batch.image, batch.labels, batch.dropout, rates[done],
-                                          wishes[group_ && stop_requested_]};
+    const bool wished = group_ && stop_requested_;
+    const RepeatedWork::Tensors inputs = {batch.image, batch.labels, batch.dropout, rates[done], wishes[wished]};
     // A benchmark looks into the step, where a graph shows nothing.
     const auto results = clock_.is_open() ? work(inputs) : training_work_(device_, inputs, work);
     history[done].copy_(at::stack(results));
@@ -172,6 +172,7 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
     if (device_.is_cpu()) {  // reading costs nothing there
       loss = *results[0].data_ptr<float>();
       stop = *results[3].data_ptr<float>() != 0;
+      chunk.stopped_elsewhere = stop && !wished;
       skipped_in_a_row = *results[2].data_ptr<float>() != 0 ? skipped_in_a_row + 1 : 0;
     }
     advance(done + 1, loss);

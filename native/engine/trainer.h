@@ -19,6 +19,7 @@ struct TrainingChunk {
   /// "completed", "stopped", or "non_finite": as many steps in a row as allowed were skipped.
   std::string reason;
   uint64_t first_step = 0;
+  bool stopped_elsewhere = false;  // by the wish of another rank
   std::vector<float> loss, gradient_norm, skipped, step_ms, data_ms;
   /// Why steps are not replayed as a graph though they should be; empty: they are, or the device has no graphs.
   std::string graph_fault;

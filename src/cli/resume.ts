@@ -2,15 +2,18 @@
 import type { Command } from 'commander'
 import { parseOptions, type ResumeInput, resumeOptionsSchema } from '../config/schema.js'
 import type { RunResult } from '../train/events.js'
+import { RunFolder } from '../train/run-folder.js'
 import { runInChild } from '../train/supervisor.js'
 import { addCommonFlags, type CommonFlags, makeContext } from './context.js'
 import { addWatchFlags, followWatched, type WatchFlags } from './dashboard.js'
 import { exitCodeOf } from './follow.js'
 import { addBudgetFlags, type BudgetFlags, budgetFlags, type OptionTree, setAt, setNumbers } from './options.js'
+import { addDevicesFlag, contextOfRank, type RanksFlags, ranksOf } from './ranks.js'
 
-interface ResumeFlags extends CommonFlags, BudgetFlags, WatchFlags {
+interface ResumeFlags extends RanksFlags, CommonFlags, BudgetFlags, WatchFlags {
   from?: string
   schedule?: string
+  devices?: string
 }
 
 export function addResume(program: Command): void {
@@ -37,6 +40,7 @@ Examples:
 docs/longer-training.md says what each way of training longer does; \`voxgrad advise RUN\` says what it would bring.`,
     )
   addBudgetFlags(command, { epochs: 'as before', stepsPerEpoch: 'as before', valSteps: 'as before' })
+  addDevicesFlag(command)
   addWatchFlags(command)
   addCommonFlags(command, ['raw', 'preprocessed', 'results']).action(async (run: string, flags: ResumeFlags) => {
     const context = makeContext(flags)
@@ -46,7 +50,9 @@ docs/longer-training.md says what each way of training longer does; \`voxgrad ad
     setNumbers(tree, flags, budgetFlags)
     const input = tree as unknown as ResumeInput
     parseOptions(resumeOptionsSchema, input, 'options of resume')
-    const start = () => runInChild<RunResult>({ kind: 'resume', options: input })
-    process.exitCode = exitCodeOf(await followWatched(start, run, flags, context))
+    const folder = new RunFolder(run)
+    const ranks = ranksOf(flags, folder.isForeign() ? 'cpu' : (await folder.readRecord()).device)
+    const start = () => runInChild<RunResult>({ kind: 'resume', options: input }, { ranks })
+    process.exitCode = exitCodeOf(await followWatched(start, run, flags, contextOfRank(ranks, context)))
   })
 }

@@ -21,8 +21,9 @@ import {
   setAt,
   setNumbers,
 } from './options.js'
+import { addDevicesFlag, contextOfRank, type RanksFlags, ranksOf, threadsOf } from './ranks.js'
 
-interface TrainFlags extends CommonFlags, BudgetFlags, WatchFlags {
+interface TrainFlags extends RanksFlags, CommonFlags, BudgetFlags, WatchFlags {
   plans?: string
   device?: string
   seed?: string
@@ -38,6 +39,7 @@ interface TrainFlags extends CommonFlags, BudgetFlags, WatchFlags {
   set?: string[]
   config?: string
   dryRun?: boolean
+  devices?: string
 }
 
 /** Flags with the place of their value in the options; numbers are read as such. */
@@ -99,6 +101,7 @@ Examples:
   voxgrad train 4 3d_fullres 0 --config options.yaml --dry-run`,
     )
   addBudgetFlags(command, { epochs: '1000', stepsPerEpoch: '250', valSteps: '50' })
+  addDevicesFlag(command)
   addWatchFlags(command)
   addCommonFlags(command, ['raw', 'preprocessed', 'results']).action(
     async (dataset: string, configuration: string, fold: string, flags: TrainFlags) => {
@@ -110,11 +113,13 @@ Examples:
         await showDryRun(options, context)
         return
       }
+      const ranks = ranksOf(flags, options.device)
+      const job = { kind: 'train' as const, options: { ...input, threads: options.threads ?? threadsOf(ranks) } }
       const result = await followWatched(
-        () => runInChild<RunResult>({ kind: 'train', options: input }),
+        () => runInChild<RunResult>(job, { ranks }),
         options.run,
         flags,
-        context,
+        contextOfRank(ranks, context),
       )
       process.exitCode = exitCodeOf(result)
     },

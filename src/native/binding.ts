@@ -274,6 +274,8 @@ export interface AugmentationConfig {
 export interface TrainingChunk {
   /** non_finite: as many steps in a row as the job allows were skipped. */
   reason: 'completed' | 'stopped' | 'non_finite'
+  /** Another rank wished to stop, not this one. */
+  stoppedElsewhere: boolean
   /** The first step's index and how many were done. */
   firstStep: number
   steps: number
@@ -558,6 +560,10 @@ export interface NativeBinding {
    * Rejects with ERR_DISK, whose message has the bytes needed; the earlier file is then untouched.
    */
   writeCheckpoint(path: string, checkpoint: CapturedCheckpoint): Promise<void>
+  /** Leaves a text for the other ranks of a group, at the store where they meet. Rejects with ERR_RANK. */
+  leaveText(group: RanksConfig, name: string, text: string): Promise<void>
+  /** Waits for one. Rejects with ERR_RANK where it does not come in time, or the store is gone. */
+  awaitText(group: RanksConfig, name: string, seconds: number): Promise<string>
   /** Gives memory that was freed back to the system; the C library would keep it in gaps that pile up over a long run. */
   releaseMemory(): Promise<void>
   /**

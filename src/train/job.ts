@@ -1,4 +1,5 @@
 // A job under way: turns a function that emits events into a Run (events to iterate, a promise, a way to stop).
+import type { Leader } from '../ranks/leader.js'
 import type { Run, RunEvent } from './events.js'
 import type { Section } from './watchdog.js'
 
@@ -14,8 +15,12 @@ export interface JobContext {
   emit(event: RunEvent): void
   /** Aborted by stop() and by the caller's signal: the job ends at its next safe point. */
   stopping: AbortSignal
+  /** The wish to stop, from within. */
+  stop(): void
   /** A sign of life: something moved. */
   alive(section: Section): void
+  /** Where several ranks train: what tells the others. */
+  leader: Leader | undefined
 }
 
 /**
@@ -27,7 +32,12 @@ export function startJob<Result>(
   {
     signal,
     onAlive: alive = () => {},
-  }: { signal?: AbortSignal | undefined; onAlive?: JobContext['alive'] | undefined } = {},
+    leader,
+  }: {
+    signal?: AbortSignal | undefined
+    onAlive?: JobContext['alive'] | undefined
+    leader?: Leader | undefined
+  } = {},
 ): Run<Result> {
   const stopping = new AbortController()
   const stop = () => stopping.abort()
@@ -43,7 +53,7 @@ export function startJob<Result>(
     wake()
   }
   const finished = Promise.resolve()
-    .then(() => body({ emit, stopping: stopping.signal, alive }))
+    .then(() => body({ emit, stopping: stopping.signal, stop, alive, leader }))
     .finally(() => {
       ended = true
       signal?.removeEventListener('abort', stop)

@@ -20,6 +20,7 @@ import {
 import { VoxgradError } from '../errors.js'
 import { native } from '../native/load.js'
 import { predictFolder } from '../predict/predict.js'
+import { type Leader, requireDivisible } from '../ranks/leader.js'
 import { resolveBudget } from './budget.js'
 import { runEndValidation } from './end-validation.js'
 import type { Run, RunResult, ValidationFinishedEvent } from './events.js'
@@ -49,6 +50,8 @@ export interface TrainJobOptions extends JobOptions {
   policies?: Policies | undefined
   /** @internal Given by a supervisor that starts the run again. */
   restart?: Restart | undefined
+  /** @internal Where several ranks train, of the first one. */
+  leader?: Leader | undefined
 }
 
 /**
@@ -78,6 +81,7 @@ export function train(input: TrainInput, settings: TrainJobOptions = {}): Run {
       const isPrepared = await ensurePrepared(options, context)
       if (!isPrepared) return stoppedBeforeStart(context)
       const setup = await readSetup(options, { policies })
+      if (context.leader) requireDivisible(setup.trainerConfig, context.leader.ranks)
       await checkStart(setup)
       await writeModelFiles(setup, folder.modelFolder)
       const record = newRecord(setup)

@@ -8,6 +8,7 @@ import type {
   ValidateInput,
 } from '../config/schema.js'
 import type { ErrorCode, ErrorFacts } from '../errors.js'
+import type { RanksConfig } from '../native/binding.js'
 import type { RunEvent } from './events.js'
 import type { Restart } from './job.js'
 import type { Section } from './watchdog.js'
@@ -16,10 +17,15 @@ import type { Section } from './watchdog.js'
 export type Job =
   | { kind: 'plan'; options: PlanInput }
   | { kind: 'preprocess'; options: PreprocessInput }
-  | { kind: 'train'; options: TrainInput; restart?: Restart }
-  | { kind: 'resume'; options: ResumeInput; restart?: Restart }
+  | ({ kind: 'train'; options: TrainInput; restart?: Restart } & Ranked)
+  | ({ kind: 'resume'; options: ResumeInput; restart?: Restart } & Ranked)
   | { kind: 'validate'; options: ValidateInput }
   | { kind: 'predict'; options: PredictInput }
+
+/** A job that several processes may share: which of them this one is, and its own device. */
+export interface Ranked {
+  rank?: { group: RanksConfig; device?: string } | undefined
+}
 
 /** Parent to child. The first message is the job. */
 export type ToChild = { type: 'job'; job: Job } | { type: 'stop' }

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { ResumeOptions } from '../config/schema.js'
 import { VoxgradError } from '../errors.js'
+import { requireDivisible } from '../ranks/leader.js'
 import { isComplete, resolveBudget } from './budget.js'
 import { readCandidates } from './candidates.js'
 import { readValidation, wantedValidations } from './end-validation.js'
@@ -51,6 +52,7 @@ export async function resumeRun(
   const isEnded = state.stoppedEarly || isComplete(state, resolveBudget(started.budget))
   const { options: extended, isLonger } = extend(started, state, isEnded, options)
   const setup = await readRunSetup(folder, extended, policies)
+  if (context.leader) requireDivisible(setup.trainerConfig, context.leader.ranks)
   if (isLonger || !isTrained(state, setup.rules)) requirePolicies(folder, stored?.policies, setup.ownPolicies)
   const ownNames = new Set([...(stored?.policies ?? []), ...setup.ownPolicies])
   const record = { ...(stored ?? newRecord(setup, id)), ...recordOf(setup), policies: [...ownNames] }

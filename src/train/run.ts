@@ -65,7 +65,8 @@ export async function executeRun(
   const deadline = performance.now() + ((setup.budget.seconds ?? Number.POSITIVE_INFINITY) - secondsUsed) * 1000
   let failed: NonFiniteState | null = null
   for (let checkpoint = from; ; ) {
-    const trainer = await native().createTrainer(setup.trainerConfig)
+    const trainer = await (context.leader?.openTrainer(setup.trainerConfig) ??
+      native().createTrainer(setup.trainerConfig))
     try {
       const run = new TrainingRun(setup, folder, record, trainer, context, deadline)
       return await run.execute(checkpoint, failed, isLonger && failed === null)
@@ -283,6 +284,7 @@ class TrainingRun {
     ).catch((error: unknown) => this.saveAfterFault(error))
     const seconds = (performance.now() - begin) / 1000
     this.state = afterChunk(this.state, chunk, { seconds, startedAt })
+    if (chunk.stoppedElsewhere) this.context.stop()
     this.pace.trained(chunk.steps, seconds)
     if (chunk.graphFault !== '' && !this.isGraphFaultSaid) {
       this.isGraphFaultSaid = true

@@ -1,10 +1,15 @@
 // Runs a job in a child process (worker.ts) and looks after it: a crash, a kill or a hang of the engine is reported with its
 // cause, and a training goes on from its newest whole checkpoint in a new child.
 import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { constants, totalmem } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { VoxgradError } from '../errors.js'
+import { failureOfRank } from '../ranks/commands.js'
+import type { LocalRanks } from '../ranks/devices.js'
+import { type Place, rankTimeoutSeconds } from '../ranks/environment.js'
 import type { Run, RunEvent } from './events.js'
 import { type JobContext, type Restart, startJob } from './job.js'
 import type { FromChild, Job, ToChild } from './protocol.js'
@@ -19,11 +24,17 @@ const tickSeconds = 1
  * package's function of the same name.
  * Errors are those of the job, and ERR_HOST_MEMORY or ERR_INTERNAL where children were killed, crashed or hung too often.
  */
-export function runInChild<Result>(job: Job, { signal }: { signal?: AbortSignal } = {}): Run<Result> {
-  return startJob((context) => supervise<Result>(job, context), { signal })
+export function runInChild<Result>(
+  job: Job,
+  { signal, ranks = null }: { signal?: AbortSignal; ranks?: Ranks | null } = {},
+): Run<Result> {
+  return startJob((context) => supervise<Result>(job, ranks, context), { signal })
 }
 
-async function supervise<Result>(job: Job, context: JobContext): Promise<Result> {
+/** The processes that share a training: one of those that another launcher has started, or all of this machine's own. */
+export type Ranks = Place | LocalRanks
+
+async function supervise<Result>(job: Job, ranks: Ranks | null, context: JobContext): Promise<Result> {
   const begin = performance.now()
   let next = job
   let restarts = 0
@@ -34,13 +45,15 @@ async function supervise<Result>(job: Job, context: JobContext): Promise<Result>
     context.emit(event)
   }
   for (;;) {
-    const outcome = await runChild<Result>(next, { ...context, emit })
+    const outcome = await runRanks<Result>(next, ranks, { ...context, emit })
     if (outcome.kind === 'done') return outcome.result
     if (outcome.kind === 'failed') throw outcome.error
     const again = restartOf(job, { because: outcome.error.message, secondsUsed: (performance.now() - begin) / 1000 })
     if (savedStep > savedStepAtCrash) restarts = 0
     savedStepAtCrash = savedStep
-    if (again === null || context.stopping.aborted || restarts >= mostRestarts) throw outcome.error
+    // torchrun and Slurm start all ranks again.
+    const isOneOfMany = ranks !== null && 'group' in ranks
+    if (again === null || isOneOfMany || context.stopping.aborted || restarts >= mostRestarts) throw outcome.error
     restarts++
     const text = `${outcome.error.message} Starting it again from the newest whole checkpoint (${restarts} of at most ${mostRestarts} times without progress).`
     context.emit({ type: 'warning', text })
@@ -65,7 +78,69 @@ type Outcome<Result> =
   /** The process ended without a word, or had to be killed. */
   | { kind: 'crashed'; error: VoxgradError }
 
-function runChild<Result>(job: Job, context: JobContext): Promise<Outcome<Result>> {
+function runRanks<Result>(job: Job, ranks: Ranks | null, context: JobContext): Promise<Outcome<Result>> {
+  if (ranks === null) return runChild(job, context)
+  if ('devices' in ranks) return runAllRanks(job, ranks.devices, context)
+  const { group, localRank } = ranks
+  // A device without a number is each process's own.
+  const device = 'options' in job && 'device' in job.options && job.options.device === 'cuda' ? `cuda:${localRank}` : ''
+  return runChild({ ...job, rank: { group, ...(device === '' ? {} : { device }) } } as Job, context)
+}
+
+/** Milliseconds in which the other ranks find out that one is gone, and say what they know. */
+const lastWordsMs = 5000
+
+/** One process a device. The first fault of any ends all. */
+async function runAllRanks<Result>(job: Job, devices: string[], context: JobContext): Promise<Outcome<Result>> {
+  const port = await freePort()
+  const group = { ranks: devices.length, address: '127.0.0.1', port, attempt: '0', timeoutSeconds: rankTimeoutSeconds }
+  const ending = new AbortController()
+  const silent = { ...context, emit: () => {}, stopping: new AbortController().signal }
+  const settled = new Map<number, Outcome<Result>>()
+  const children = devices.map(async (device, rank) => {
+    const own = { ...job, rank: { group: { ...group, rank, hostsStore: rank === 0 }, device } } as Job
+    const outcome = await runChild<Result>(own, rank === 0 ? context : silent, ending.signal)
+    settled.set(rank, outcome)
+    return outcome
+  })
+  const ended = await Promise.race([
+    children[0] as Promise<Outcome<Result>>,
+    ...children.slice(1).map(async (child) => {
+      const outcome = await child
+      return outcome.kind === 'done' ? (children[0] as Promise<Outcome<Result>>) : outcome
+    }),
+  ])
+  await Promise.race([Promise.all(children), sleep(lastWordsMs)])
+  ending.abort()
+  if (ended.kind === 'done') return ended
+  return causeOf([...settled])
+}
+
+/** Of all ranks' ends the one that led to the others: what a rank failed with itself, else what became of its process. */
+function causeOf<Result>(ends: [number, Outcome<Result>][]): Outcome<Result> {
+  const isLoss = (outcome: Outcome<Result>) => outcome.kind === 'failed' && outcome.error.code === 'ERR_RANK'
+  const weight = (outcome: Outcome<Result>) =>
+    outcome.kind === 'done' ? 3 : isLoss(outcome) ? 2 : outcome.kind === 'crashed' ? 1 : 0
+  const [rank, outcome] = ends.toSorted(([i, a], [j, b]) => weight(a) - weight(b) || i - j)[0] as [
+    number,
+    Outcome<Result>,
+  ]
+  if (outcome.kind === 'done') return outcome
+  const error = rank === 0 ? outcome.error : failureOfRank(rank, outcome.error)
+  // A rank that lost the others may find them again.
+  return { kind: isLoss(outcome) ? 'crashed' : outcome.kind, error }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+function runChild<Result>(job: Job, context: JobContext, ending?: AbortSignal): Promise<Outcome<Result>> {
   // The child's output goes to stderr: stdout is for machine-readable output alone.
   const child = fork(fileURLToPath(new URL('./worker.js', import.meta.url)), [], {
     execArgv: [],
@@ -80,7 +155,10 @@ function runChild<Result>(job: Job, context: JobContext): Promise<Outcome<Result
   // Leaving at once must not leave the child behind.
   const kill = () => child.kill('SIGKILL')
   process.once('exit', kill)
-  const guard = guardAgainstHangs(child)
+  ending?.addEventListener('abort', kill)
+  // Another rank than the first waits for what that one does: its own hang is seen there.
+  const isFollower = 'rank' in job && (job.rank?.group.rank ?? 0) > 0
+  const guard = guardAgainstHangs(child, isFollower)
 
   return new Promise<Outcome<Result>>((resolve) => {
     child.on('message', (message: FromChild) => {
@@ -114,7 +192,7 @@ function errorOf({ code, facts, nativeBacktrace }: FromChild & { type: 'failed' 
 }
 
 /** Kills a child that shows no sign of life for too long. */
-function guardAgainstHangs(child: ChildProcess) {
+function guardAgainstHangs(child: ChildProcess, isFollower: boolean) {
   const watchdog = new Watchdog()
   let hang: VoxgradError | null = null
   let last = performance.now()
@@ -122,7 +200,7 @@ function guardAgainstHangs(child: ChildProcess) {
     const now = performance.now()
     const found = watchdog.tick((now - last) / 1000)
     last = now
-    if (found === null || hang !== null) return
+    if (found === null || hang !== null || isFollower) return
     hang = new VoxgradError(
       'ERR_INTERNAL',
       `The engine's process hung: nothing moved for ${found.seconds} s (${found.section}), so it was killed`,

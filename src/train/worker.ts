@@ -1,5 +1,7 @@
 // The child process of the command line: runs one job, sends its events to the parent, and stops when told or left alone.
 import { VoxgradError } from '../errors.js'
+import { followLeader } from '../ranks/follower.js'
+import { Leader } from '../ranks/leader.js'
 import type { Run } from './events.js'
 import { startJob } from './job.js'
 import { type JobOptions, predict, resume, train, validate } from './jobs.js'
@@ -20,12 +22,18 @@ process.on('SIGINT', () => {})
 for (const signal of ['SIGTERM', 'SIGHUP', 'SIGUSR1'] as const) process.on(signal, () => run?.stop())
 
 async function work(job: Job): Promise<void> {
+  const group = 'rank' in job ? job.rank?.group : undefined
+  const leader = group?.rank === 0 ? new Leader(group) : undefined
   try {
-    run = start(job)
+    run = start(job, leader)
     for await (const event of run) send({ type: 'event', event })
-    await leave({ type: 'done', result: await run.finished })
+    const result = await run.finished
+    await leader?.end({ result })
+    await leave({ type: 'done', result })
   } catch (error) {
-    await leave(failure(error))
+    const report = failure(error)
+    await leader?.end({ error: report })
+    await leave(report)
   }
 }
 
@@ -40,16 +48,20 @@ function passOnAlive(section: Section): void {
   void send({ type: 'alive', section })
 }
 
-function start(job: Job): Run<unknown> {
+function start(job: Job, leader: Leader | undefined): Run<unknown> {
+  if ('rank' in job && job.rank && !leader) {
+    const { group, device } = job.rank
+    return startJob((context) => followLeader(group, device, context), supervised)
+  }
   switch (job.kind) {
     case 'plan':
       return startJob((context) => planWithEvents(job.options, context))
     case 'preprocess':
       return startJob((context) => preprocessWithEvents(job.options, context))
     case 'train':
-      return train(job.options, { ...supervised, restart: job.restart })
+      return train(job.options, { ...supervised, leader, restart: job.restart })
     case 'resume':
-      return resume(job.options, { ...supervised, restart: job.restart })
+      return resume(job.options, { ...supervised, leader, restart: job.restart })
     case 'validate':
       return validate(job.options, supervised)
     case 'predict':
@@ -57,7 +69,7 @@ function start(job: Job): Run<unknown> {
   }
 }
 
-function failure(error: unknown): FromChild {
+function failure(error: unknown): FromChild & { type: 'failed' } {
   const known = error instanceof VoxgradError
   const { message, stack } = error as Error
   const backtrace = known ? error.nativeBacktrace : stack

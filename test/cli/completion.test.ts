@@ -30,7 +30,10 @@ test.each([
     ['config', ''],
     ['init', 'print', 'schema'],
   ],
-  [['train', '--dev'], ['--device']],
+  [
+    ['train', '--dev'],
+    ['--device', '--devices'],
+  ],
   [
     ['train', '--device', ''],
     ['cpu', 'cuda'],

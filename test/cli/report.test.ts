@@ -57,7 +57,9 @@ test('a fault at the end of a run is a warning in its journal', async () => {
   const context = {
     emit: (event: RunEvent) => events.push(event),
     alive: () => {},
+    stop: () => {},
     stopping: new AbortController().signal,
+    leader: undefined,
   }
   await reportRun(run, context)
   const [warning] = events

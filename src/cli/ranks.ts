@@ -1,0 +1,47 @@
+// The flag --devices, and ranks that torchrun or Slurm have started.
+import { Writable } from 'node:stream'
+import type { Command } from 'commander'
+import { VoxgradError } from '../errors.js'
+import { localRanksOf, threadsOfRank } from '../ranks/devices.js'
+import { placeOfEnvironment } from '../ranks/environment.js'
+import { LinesView } from '../report/lines.js'
+import type { Ranks } from '../train/supervisor.js'
+import type { Context } from './context.js'
+
+export interface RanksFlags {
+  devices?: string
+}
+
+export function addDevicesFlag(command: Command): void {
+  command.option(
+    '--devices <number|list>',
+    'Train on several devices with a process each: 4, or 0,2. On the CPU a number of processes.',
+  )
+}
+
+/**
+ * Who shares the training; null: nobody.
+ * @throws VoxgradError ERR_CONFIG
+ */
+export function ranksOf({ devices }: RanksFlags, device: string): Ranks | null {
+  const place = placeOfEnvironment(process.env)
+  if (place === null) return devices === undefined ? null : localRanksOf(devices, device)
+  if (devices === undefined) return place
+  throw new VoxgradError(
+    'ERR_CONFIG',
+    `--devices: expected to be left out, because the environment (RANK or SLURM_PROCID) makes this process rank ${place.group.rank} of ${place.group.ranks} already; found ${devices}`,
+  )
+}
+
+/** Threads of each rank, where none are asked for; undefined for one process. */
+export function threadsOf(ranks: Ranks | null): number | undefined {
+  if (ranks === null) return undefined
+  return threadsOfRank('devices' in ranks ? ranks.devices.length : Number(process.env.LOCAL_WORLD_SIZE ?? 1))
+}
+
+/** Rank 0 alone reports. */
+export function contextOfRank(ranks: Ranks | null, context: Context): Context {
+  if (ranks === null || 'devices' in ranks || ranks.group.rank === 0) return context
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
+  return { ...context, view: new LinesView(nowhere, false), json: undefined }
+}

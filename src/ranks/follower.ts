@@ -1,0 +1,50 @@
+// A rank that is not the first: it does with its trainer what rank 0 tells, and writes and reports nothing.
+import type { NativeTrainer, RanksConfig } from '../native/binding.js'
+import { native } from '../native/load.js'
+import type { JobContext } from '../train/job.js'
+import { watch } from '../train/watch.js'
+import { awaitCommand, failureOfRank, farewell } from './commands.js'
+
+/**
+ * Follows rank 0 to the end of its job.
+ * @param device of this rank, where each has its own
+ * @returns the job's result
+ * @throws VoxgradError ERR_RANK where rank 0 is gone, and what this rank's own part fails with
+ */
+export async function followLeader(
+  group: RanksConfig,
+  device: string | undefined,
+  context: Pick<JobContext, 'stopping' | 'alive'>,
+): Promise<unknown> {
+  let trainer: NativeTrainer | undefined
+  try {
+    for (let index = 0; ; index++) {
+      const command = await awaitCommand(group, index)
+      switch (command.kind) {
+        case 'open': {
+          const { config } = command
+          const own = { ...group, attempt: config.group.attempt }
+          trainer = await native().createTrainer({ ...config, device: device ?? config.device, group: own })
+          break
+        }
+        case 'call': {
+          const { method, job } = command
+          const opened = trainer as NativeTrainer
+          const call = opened[method] as (job: unknown) => unknown
+          await watch(opened, context, async () => call.call(opened, job))
+          break
+        }
+        case 'close':
+          await trainer?.dispose()
+          trainer = undefined
+          break
+        case 'end':
+          await native().leaveText(group, farewell(group.rank), 'end')
+          if ('error' in command.outcome) throw failureOfRank(0, command.outcome.error)
+          return command.outcome.result
+      }
+    }
+  } finally {
+    await trainer?.dispose()
+  }
+}

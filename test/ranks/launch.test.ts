@@ -1,0 +1,185 @@
+// Trainings that several processes share, started by each launcher as a user would: the same run as one process makes,
+// through a stop, a kill and other numbers of ranks.
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { native } from '../../src/native/load.js'
+import type { EpochLine } from '../../src/train/events.js'
+import { train } from '../../src/train/jobs.js'
+import { makeSmallDataset, regionsWithIgnore, type SmallDataset, smallRun } from '../train/small-dataset.js'
+
+const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+const isThere = native().versions().collectives === 'gloo'
+if (!isThere) console.log('launchers of ranks skipped: the addon was built without Gloo (Debian: libgloo-dev)')
+
+const torchrun = [
+  process.env.VOXGRAD_TORCHRUN,
+  path.join(process.env.HOME ?? '', '.cache/voxgrad-peer/bin/torchrun'),
+  'torchrun',
+].find((program) => program !== undefined && spawnSync(program, ['--help']).status === 0)
+if (torchrun === undefined) console.log('torchrun skipped: there is none (VOXGRAD_TORCHRUN names it)')
+
+let dataset: SmallDataset
+beforeAll(async () => {
+  dataset = await makeSmallDataset(regionsWithIgnore)
+  const once = smallRun(dataset, { run: folderOf('once'), budget: { steps: 1, valSteps: 1 }, validateAtEnd: false })
+  await train(once).finished
+})
+afterAll(() => rmSync(dataset.root, { recursive: true, force: true }))
+
+const folderOf = (name: string) => path.join(dataset.root, name)
+const trainArguments = (name: string, ...more: string[]) => [
+  ...`train 9 3d_fullres 0 --plans nnUNetPlansTiny --threads 1 --run ${folderOf(name)}`.split(' '),
+  ...'--epochs 3 --steps-per-epoch 7 --val-steps 2 --set batchSize=4'.split(' '),
+  ...'--set checkpoint.everyEpochs=1 --set validation.mirroring=false'.split(' '),
+  ...Object.entries(dataset.folders).flatMap(([root, folder]) => [`--${root}`, folder]),
+  ...more,
+]
+
+function start(program: string, args: string[], environment: NodeJS.ProcessEnv = {}) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } })
+  const output = { stdout: '', stderr: '' }
+  child.stdout.on('data', (text: Buffer) => (output.stdout += text))
+  child.stderr.on('data', (text: Buffer) => (output.stderr += text))
+  const ended = new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) =>
+    child.on('close', (code) => resolve({ code, ...output })),
+  )
+  return { child, ended }
+}
+const voxgrad = (...args: string[]) => start(process.execPath, [main, ...args])
+
+const epochsOf = (name: string) =>
+  readFileSync(path.join(folderOf(name), 'metrics.jsonl'), 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('"type":"epoch"'))
+    .map((line) => JSON.parse(line) as EpochLine)
+
+async function weightsOf(name: string): Promise<Record<string, number[]>> {
+  const file = path.join(folderOf(name), 'checkpoint_final.pth')
+  const { network_weights: weights } = (await native().readTorchFile(file)) as {
+    network_weights: Record<string, { data: Float32Array }>
+  }
+  return Object.fromEntries(Object.entries(weights).map(([name, { data }]) => [name, [...data]]))
+}
+
+/** Largest difference of two runs' weights, as a share of their largest weight. */
+async function difference(first: string, second: string): Promise<number> {
+  const [a, b] = [await weightsOf(first), await weightsOf(second)]
+  let [largest, scale] = [0, 0]
+  for (const [name, values] of Object.entries(a)) {
+    for (const [i, value] of values.entries()) {
+      largest = Math.max(largest, Math.abs(value - (b[name]?.[i] as number)))
+      scale = Math.max(scale, Math.abs(value))
+    }
+  }
+  return largest / scale
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+/** Processes of the engine below a command. */
+function childrenOf({ pid }: ChildProcess): number[] {
+  const { stdout } = spawnSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' })
+  return stdout.split('\n').filter(Boolean).map(Number)
+}
+
+async function untilEpoch(name: string, epochs: number): Promise<void> {
+  const file = path.join(folderOf(name), 'metrics.jsonl')
+  while (!existsSync(file) || epochsOf(name).length < epochs) await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
+describe.skipIf(!isThere)('several ranks', () => {
+  beforeAll(async () => {
+    const { code, stderr } = await voxgrad(...trainArguments('alone')).ended
+    expect([code, stderr]).toEqual([0, ''])
+  })
+
+  /** That a run is the one of one process; the sums of ranks differ in their last digits. */
+  async function expectSameRun(name: string) {
+    const [found, expected] = [epochsOf(name), epochsOf('alone')]
+    expect(found.map(({ epoch, step, lr }) => [epoch, step, lr])).toEqual(
+      expected.map(({ epoch, step, lr }) => [epoch, step, lr]),
+    )
+    for (const [i, { train_loss: loss }] of found.entries())
+      expect(loss).toBeCloseTo(expected[i]?.train_loss as number, 3)
+    expect(await difference(name, 'alone')).toBeLessThan(1e-3)
+    expect(existsSync(path.join(folderOf(name), 'validation/summary.json'))).toBe(true)
+  }
+
+  test.each([2, 4])("voxgrad's own launcher, %d ranks", async (ranks) => {
+    const { code, stderr } = await voxgrad(...trainArguments(`own-${ranks}`, '--devices', String(ranks))).ended
+    expect([code, stderr]).toEqual([0, ''])
+    await expectSameRun(`own-${ranks}`)
+  })
+
+  test('Slurm, whose other ranks are silent', async () => {
+    const port = String(await freePort())
+    const ranks = [0, 1].map((rank) =>
+      start(process.execPath, [main, ...trainArguments('slurm', '--json')], {
+        ...{ SLURM_PROCID: String(rank), SLURM_NTASKS: '2', SLURM_LOCALID: String(rank), SLURM_JOB_ID: '7' },
+        ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: port },
+      }),
+    )
+    const [first, second] = await Promise.all(ranks.map(({ ended }) => ended))
+    expect([first?.code, second]).toEqual([0, { code: 0, stdout: '', stderr: '' }])
+    expect(first?.stdout).toContain('"type":"run_finished"')
+    await expectSameRun('slurm')
+  })
+
+  test.skipIf(torchrun === undefined)('torchrun', async () => {
+    const args = ['--no-python', '--nnodes', '1', '--nproc-per-node', '2', '--master-port', String(await freePort())]
+    const { code } = await start(torchrun as string, [
+      ...args,
+      '--',
+      process.execPath,
+      main,
+      ...trainArguments('torchrun'),
+    ]).ended
+    expect(code).toBe(0)
+    await expectSameRun('torchrun')
+  })
+
+  test('a stop, and then other numbers of ranks, make no other run', async () => {
+    const four = voxgrad(...trainArguments('changing', '--devices', '4'))
+    await untilEpoch('changing', 1)
+    four.child.kill('SIGTERM')
+    expect((await four.ended).code).toBe(75)
+    const two = voxgrad('resume', folderOf('changing'), '--devices', '2')
+    await untilEpoch('changing', 2)
+    two.child.kill('SIGTERM')
+    expect([75, 0]).toContain((await two.ended).code)
+    expect((await voxgrad('resume', folderOf('changing')).ended).code).toBe(0)
+    await expectSameRun('changing')
+  })
+
+  test('a rank that is killed is named, and the run goes on', async () => {
+    const run = voxgrad(...trainArguments('killed', '--devices', '2'))
+    await untilEpoch('killed', 1)
+    const pids = childrenOf(run.child)
+    expect(pids).toHaveLength(2)
+    process.kill(Math.max(...pids), 'SIGKILL')
+    const { code, stdout } = await run.ended
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/rank 1: The engine's process was killed \(SIGKILL\).*Starting it again/)
+    await expectSameRun('killed')
+  })
+
+  test.each([
+    ['batchSize=1', /batchSize: expected at least 2, as 2 ranks share a batch, found 1/],
+    ['network.normalization=batch', /network.normalization: expected instance norm, as 2 ranks share a batch/],
+  ])('what cannot be divided is refused, and nothing is written: %s', async (option, message) => {
+    const { code, stderr } = await voxgrad(...trainArguments('refused', '--devices', '2', '--set', option)).ended
+    expect(code).toBe(2)
+    expect(stderr).toMatch(message)
+    expect(existsSync(folderOf('refused'))).toBe(false)
+  })
+})
