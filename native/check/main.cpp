@@ -410,7 +410,7 @@ int main(int argc, char** argv) {
   } catch (...) {
     const FailureReport report = describe_current_exception();
     std::fprintf(stderr, "voxgrad_check: %s\n%s\n", report.message.c_str(), report.backtrace.c_str());
-    return report.code == "ERR_DEVICE" ? 2 : report.code == "ERR_DISK" ? 74 : 70;
+    return report.code == "ERR_DEVICE" ? 2 : report.code.rfind("ERR_DISK", 0) == 0 ? 74 : 70;
   }
   std::printf("%s\n", failures ? "failed" : "all checks hold");
   return failures ? 1 : 0;

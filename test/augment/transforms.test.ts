@@ -96,10 +96,10 @@ describe('callOp', () => {
     const segmentation = { data: new Int16Array(4), shape: [1, 2, 2] }
     const call = () =>
       callOp('spatial', [image, segmentation, true, false, [0, 0, 0], [1, 1, 1], [2, 2, 2], false, false])
-    expect(call).toThrow(/expected an image .* found \(1, 2, 2, 2\), \(1, 2, 2\) and \(2, 2, 2\)/)
+    expect(call).toThrow(/expected an image .* Found \(1, 2, 2, 2\), \(1, 2, 2\) and \(2, 2, 2\)/)
     const slices = { data: new Int16Array(8), shape: [2, 2, 2] }
     const dummy2d = () => callOp('spatial', [image, slices, false, true, [1, 0, 0], [1, 1, 1], [1, 2, 2], false, false])
-    expect(dummy2d).toThrow(/must have the patch's 1 slices; found 2/)
+    expect(dummy2d).toThrow(/must have the patch's 1 slices. Found 2/)
     expect(() => callOp('gaussian_blur_', [image, 0, [1, 1, 1]])).toThrow(/Gaussian blur: .* needs at least 4/)
     expect(() => callOp('median_filter_', [image, 0, 7])).toThrow(/median filter: .* needs at least 3/)
   })

@@ -168,6 +168,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   ERR_OUT_OF_MEMORY: 'needs a GPU',
   ERR_BUSY: 'test/engine/trainer.test.ts',
   ERR_DISPOSED: 'test/engine/trainer.test.ts',
+  ERR_RANK: 'test/ranks/engine.test.ts',
   ERR_STOPPED: 'test/engine/trainer.test.ts',
 }
 

@@ -68,7 +68,7 @@ describe('faults', () => {
     [{ labels: { background: 0, a: 1.5 } }, /"labels.a"/],
     [{ channel_names: undefined }, /"channel_names" is missing/],
     [{ numTraining: '3' }, /"numTraining"/],
-    [{ file_ending: 'nii.gz' }, /must start with a dot/],
+    [{ file_ending: 'nii.gz' }, /must be a dot and letters/],
     [{ labels: { background: 0 } }, /at least one label besides background/],
   ])('%j', (changes, message) => {
     expect(() => parse(changes)).toThrow(message)

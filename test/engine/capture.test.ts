@@ -61,9 +61,7 @@ it('refuses weights that are not finite, and says which', async () => {
   await trainSteps(0.1, 1e39)
   const error = await failureOf(() => trainer.captureCheckpoint({ entries, learningRate: 0.1 }))
   expect(error.code).toBe('ERR_NON_FINITE')
-  expect(error.message).toMatch(
-    /^(encoder|decoder)\.\S+ holds values that are not finite; the checkpoint was not saved$/,
-  )
+  expect(error.message).toMatch(/^(encoder|decoder)\.\S+ holds values that are not finite$/)
 })
 
 it('a folder that is not there is a failed write, and only captured checkpoints can be written', async () => {

@@ -151,7 +151,7 @@ describe('a longer run', () => {
   })
 
   test('needs a length for its schedule', () => {
-    expect(() => extended(finished, { budget: {}, schedule: 'restart' })).toThrow(/give --epochs or --steps/)
+    expect(() => extended(finished, { budget: {}, schedule: 'restart' })).toThrow(/Give --epochs or --steps/)
   })
 
   test('without a new length is the run as it was', () => {
