@@ -64,6 +64,12 @@ export class RunLines {
     }
   }
 
+  /** How far the run is: where warnings and advice, which have no place of their own, belong. */
+  #place(): Pick<Note, 'epoch' | 'step'> {
+    const [epoch, step] = this.rows.at(-1) ?? []
+    return { epoch: typeof epoch === 'number' ? epoch + 1 : null, step: step ?? null }
+  }
+
   /** An epoch that was trained again takes the place of the earlier one and what followed it. */
   #dropFrom(epoch: number): void {
     while ((this.rows.at(-1)?.[0] ?? -1) >= epoch) this.rows.pop()
@@ -81,7 +87,7 @@ export class RunLines {
       return
     }
     const note = noteOf(line)
-    if (note) this.notes.push(note)
+    if (note) this.notes.push(note.step === null ? { ...note, ...this.#place() } : note)
     if (line.type === 'new_best') this.#best = line
   }
 }

@@ -37,7 +37,7 @@ describe('lines of a run', () => {
       [null, null, null, null],
     ])
     expect(page.hours).toEqual([0.5, 1, 1.5, 2])
-    expect(page.best()).toEqual([0.2, 0.2, 0.6, 0.6])
+    expect(page.best(false)).toEqual([0.2, 0.2, 0.6, 0.6])
     expect(lines.since('run', 4)).toBeNull()
 
     // An epoch that was trained again takes the place of the earlier one and of those after it.
@@ -49,6 +49,23 @@ describe('lines of a run', () => {
     lines.take([epoch(0)], true, 7)
     pass(7)
     expect([page.length, page.notes.length, page.hours]).toEqual([1, 0, [0.5]])
+  })
+
+  it('have warnings and advice where the run then was, and a best loss apart from a best Dice', () => {
+    const lines = new RunLines()
+    const page = new RunData()
+    const note = (type: string) => JSON.stringify({ type, text: type })
+    const lowest = JSON.stringify({ type: 'new_best', epoch: 1, step: 20, metric: 'val_loss', value: -0.3 })
+    lines.take([note('warning'), epoch(0), epoch(1), lowest, note('advice'), epoch(2), best(2, 0.6)], false, 1)
+    const all = lines.since('run', -1)
+    expect(all && page.take(all)).toBe(true)
+    const places = page.notes.map(({ kind, epoch: at, step }) => [kind, at, step])
+    expect(places.filter(([kind]) => kind !== 'new_best')).toEqual([
+      ['warning', null, null],
+      ['advice', 2, 20],
+    ])
+    expect(page.best(true)).toEqual([null, -0.3, -0.3])
+    expect(page.best(false)).toEqual([null, null, 0.6])
   })
 
   it('are asked for again where some are missing, and left out where they are old', () => {

@@ -23,6 +23,9 @@ export interface Group {
   lines: Line[]
 }
 
+/** Between the marks of an axis of epochs or steps. */
+const wholeIncrements = [0, 1, 2, 3, 4, 5, 6, 7, 8].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power))
+
 export interface ChartOptions {
   title: string
   /** Below the title: what the values are. */
@@ -36,6 +39,8 @@ export interface Viewport {
   /** The visible part of x; null for all. */
   range: [number, number] | null
   xLabel: string
+  /** x counts something: no marks between its numbers. */
+  isWhole: boolean
   formatX(value: number): string
 }
 
@@ -51,7 +56,7 @@ export class Chart {
   readonly #zoom: (range: [number, number] | null) => void
   readonly #hidden = new Set<string>()
   #groups: Group[] = []
-  #viewport: Viewport = { range: null, xLabel: '', formatX: String }
+  #viewport: Viewport = { range: null, xLabel: '', isWhole: true, formatX: String }
   #plot: uPlot | undefined
   /** What a plot was made for; another one needs a new plot. */
   #shape = ''
@@ -165,6 +170,7 @@ export class Chart {
           gap: 6,
           space: 64,
           values: (_, ticks) => ticks.map((tick) => this.#viewport.formatX(tick)),
+          ...(this.#viewport.isWhole ? { incrs: wholeIncrements } : {}),
         },
         { ...axis, size: 58, gap: 6, space: 36, values: (_, ticks) => ticks.map(axisFormat) },
       ],

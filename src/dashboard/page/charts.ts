@@ -28,6 +28,7 @@ interface Definition extends ChartOptions {
 }
 
 const dash = [6, 4]
+const bestLook = { dash: [2, 3], alpha: 0.8 }
 
 const definitions: Definition[] = [
   {
@@ -38,6 +39,7 @@ const definitions: Definition[] = [
     parts: [
       { key: 'train', label: 'training', values: (data) => data.column('trainLoss') },
       { key: 'validation', label: 'validation', values: (data) => data.column('valLoss'), look: { dash } },
+      { key: 'best', label: 'best', values: (data) => data.best(true), look: bestLook },
     ],
   },
   {
@@ -48,7 +50,7 @@ const definitions: Definition[] = [
     parts: [
       { key: 'ema', label: 'moving average', values: (data) => data.column('emaDice'), look: { width: 2.25 } },
       { key: 'mean', label: 'epoch', values: (data) => data.column('meanDice'), look: { alpha: 0.4 } },
-      { key: 'best', label: 'best', values: (data) => data.best(), look: { dash: [2, 3], alpha: 0.8 } },
+      { key: 'best', label: 'best', values: (data) => data.best(false), look: bestLook },
     ],
   },
   {
@@ -69,6 +71,13 @@ const definitions: Definition[] = [
     ],
   },
   {
+    title: 'Skipped steps',
+    hint: 'of an epoch, whose loss or gradient was not finite',
+    format: String,
+    axisFormat: plainNumber,
+    parts: [{ key: 'skipped', label: 'skipped', values: (data) => ifAny(data.column('skippedSteps')) }],
+  },
+  {
     title: 'Memory',
     hint: "GiB, of the training's process, and of the device dashed",
     format: (value) => `${value.toFixed(2)} GiB`,
@@ -79,6 +88,9 @@ const definitions: Definition[] = [
     ],
   },
 ]
+
+/** Nothing to show where all are 0. */
+const ifAny = (values: Values): Values => (values.some((value) => value) ? values : [])
 
 const gibibytes = (values: Values): Values => values.map((value) => (value === null ? null : value / 2 ** 30))
 
@@ -170,6 +182,7 @@ export class Charts {
     const viewport: Viewport = {
       range: this.#range,
       xLabel: this.#axis,
+      isWhole: this.#axis !== 'hours',
       formatX: this.#axis === 'hours' ? (value) => `${plainNumber(Number(value.toFixed(3)))} h` : grouped,
     }
     for (const [chart, groups] of this.#groups) chart.show(groups, viewport)

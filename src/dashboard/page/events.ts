@@ -34,6 +34,8 @@ export class Events {
     'Show earlier events',
   )
   readonly #hidden = new Set<string>(['Checkpoints'])
+  /** Long texts that are shown whole. */
+  readonly #open = new Set<string>()
   #limit = pageSize
   #shown: Shown[] = []
   #drawn = ''
@@ -88,7 +90,7 @@ export class Events {
     this.#more.hidden = rows.length <= this.#limit
     const items = rows
       .slice(0, this.#limit)
-      .map(({ note, color, name, since }) =>
+      .map(({ note, place, color, name, since }) =>
         element(
           'li',
           { attributes: { 'data-kind': note.kind } },
@@ -97,16 +99,32 @@ export class Events {
           element(
             'span',
             { class: 'what' },
-            shown.length > 1 &&
-              element('span', { class: 'swatch swatch-before', style: { '--key': `var(--line-${color})` } }),
-            shown.length > 1 && element('span', { class: 'whose' }, name),
-            textOf(note),
+            ...this.#textOf(note, `${name} ${place}`, [
+              shown.length > 1 &&
+                element('span', { class: 'swatch swatch-before', style: { '--key': `var(--line-${color})` } }),
+              shown.length > 1 && element('span', { class: 'whose' }, name),
+            ]),
           ),
         ),
       )
     this.#list.replaceChildren(
       ...(items.length > 0 ? items : [element('li', { class: 'none' }, 'Nothing of this kind so far.')]),
     )
+  }
+
+  /** Of a text of many lines the first one; the others are one click away, and stay open while the run goes on. */
+  #textOf(note: Note, key: string, whose: (Node | false)[]): (Node | string | false)[] {
+    if (note.kind === 'new_best') return [...whose, `${metricText(note.text)} ${formatFixed(note.value, 4)}`]
+    const [first = '', ...others] = note.text.split('\n')
+    if (others.length === 0) return [...whose, first]
+    const details = element(
+      'details',
+      { on: { toggle: () => (details.open ? this.#open.add(key) : this.#open.delete(key)) } },
+      element('summary', {}, ...whose, first),
+      element('p', { class: 'further' }, others.join('\n')),
+    )
+    details.open = this.#open.has(key)
+    return [details]
   }
 
   #showMore(): void {
@@ -134,9 +152,6 @@ function inARow(entries: readonly Entry[]): (Entry & { since: Note })[] {
   return rows
 }
 
-const textOf = (note: Note): string =>
-  note.kind === 'new_best' ? `${metricText(note.text)} ${formatFixed(note.value, 4)}` : note.text
-
 const repeated = new Set<Note['kind']>(['new_best', 'checkpoint'])
 
 function whenText(note: Note, since: Note): string {
@@ -149,5 +164,5 @@ function whenText(note: Note, since: Note): string {
   return first === last ? `epoch ${first}` : `epoch ${first}\u2013${last}`
 }
 
-/** Warnings and advice have no step; they go where they stand in the file, at the top. */
-const placeOf = (entry: { place: number }): number => Number.MAX_SAFE_INTEGER - 1e6 + entry.place
+/** What came before the first epoch goes where it stands in the file. */
+const placeOf = (entry: { place: number }): number => entry.place / 1e6

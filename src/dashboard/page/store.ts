@@ -43,9 +43,11 @@ export class RunData {
     return true
   }
 
-  /** The best value so far after each epoch, as the notes tell it. */
-  best(): (number | null)[] {
-    const found = this.notes.filter((note) => note.kind === 'new_best' && note.epoch !== null)
+  /** The best value so far after each epoch, as the notes tell it, where its metric is a loss, or else a Dice. */
+  best(isLoss: boolean): (number | null)[] {
+    const found = this.notes.filter(
+      ({ kind, epoch, text }) => kind === 'new_best' && epoch !== null && (text === 'val_loss') === isLoss,
+    )
     let next = 0
     let value: number | null = null
     return this.column('epoch').map((epoch) => {

@@ -47,6 +47,9 @@ function facts({ state, data }: Shown): HTMLElement[] {
       element('dt', {}, name),
       element('dd', {}, value, more !== '' && element('span', { class: 'more' }, more)),
     )
+  const reason = state.reason?.replaceAll('_', ' ')
+  const isEarly = state.status === 'finished' && reason && reason !== 'completed'
+  const status = isEarly ? `${statusWord(state)} by ${reason}` : statusWord(state)
   const best = state.best
   const lr = last(data.column('lr'))
   return [
@@ -54,15 +57,15 @@ function facts({ state, data }: Shown): HTMLElement[] {
       'div',
       { class: 'heading' },
       element('h2', {}, title),
-      element('span', { class: 'status', attributes: { 'data-status': state.status } }, statusWord(state)),
+      element('span', { class: 'status', attributes: { 'data-status': state.status } }, status),
       element(
         'p',
         { class: 'detail' },
         [detail, state.device, state.seed && `seed ${state.seed}`].filter(Boolean).join(', '),
       ),
     ),
-    ...(state.reason && state.status !== 'running' && state.reason !== 'completed'
-      ? [element('p', { class: 'reason' }, state.reason.replaceAll('_', ' '))]
+    ...(reason && state.status !== 'running' && state.status !== 'finished'
+      ? [element('p', { class: 'reason' }, reason)]
       : []),
     element(
       'dl',
@@ -81,11 +84,15 @@ function facts({ state, data }: Shown): HTMLElement[] {
       ),
       fact('Learning rate', lr === null ? '-' : formatRate(lr)),
       fact('Epoch takes', formatDuration(last(data.column('seconds')))),
-      fact(
-        'Time left',
-        formatDuration(state.secondsLeft),
-        state.progress ? progressText(state).replace(/^[^,]*, /, '') : '',
-      ),
+      ...(state.secondsLeft === null && !state.progress
+        ? []
+        : [
+            fact(
+              'Time left',
+              formatDuration(state.secondsLeft),
+              state.progress ? progressText(state).replace(/^[^,]*, /, '') : '',
+            ),
+          ]),
     ),
   ]
 }
@@ -112,7 +119,9 @@ const tableColumns: Column[] = [
 
 function table(shown: Shown[]): HTMLElement[] {
   const names = shortNames(shown.map(({ state }) => state))
-  const head = tableColumns.map(({ title, isNumber }) =>
+  const isAnyLeft = shown.some(({ state }) => state.secondsLeft !== null)
+  const columns = tableColumns.filter(({ title }) => title !== 'Left' || isAnyLeft)
+  const head = columns.map(({ title, isNumber }) =>
     element('th', { class: isNumber ? 'number' : '', attributes: { scope: 'col' } }, title),
   )
   const rows = shown.map((run, index) =>
@@ -125,7 +134,7 @@ function table(shown: Shown[]): HTMLElement[] {
         element('span', { class: 'swatch swatch-before', style: { '--key': `var(--line-${run.color})` } }),
         names[index] ?? '',
       ),
-      ...tableColumns.map(({ value, isNumber }) => element('td', { class: isNumber ? 'number' : '' }, value(run))),
+      ...columns.map(({ value, isNumber }) => element('td', { class: isNumber ? 'number' : '' }, value(run))),
     ),
   )
   return [
