@@ -14,6 +14,8 @@ const build = path.join(root, 'build/fuzz')
 const findings = path.join(root, 'build/fuzz-findings')
 const secondsBetweenLines = 20
 const mostBytes = 4096
+/** By the clock; a second of the processor is the limit (native/fuzz/fuzz.h). */
+const secondsOfHang = 10
 
 const native = ['native-blosc2', 'native-npy', 'native-pickle', 'native-torch_file']
 /** c-blosc2 does not free everything of a file that turns out damaged while it decodes. */
@@ -38,6 +40,7 @@ if (!(Number.isInteger(runs) && runs > 0) || unknown.length > 0) {
 }
 
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'voxgrad-fuzz-'))
+rmSync(findings, { recursive: true, force: true })
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
 
 const compiler = ['clang++', 'clang++-14', 'clang++-15', 'clang++-16', 'clang++-17', 'clang++-18', 'clang++-19'].find(
@@ -74,7 +77,7 @@ function commandOf(name) {
   const found = path.join(scratch, name)
   mkdirSync(found)
   mkdirSync(path.join(findings, name), { recursive: true })
-  const limits = ['-timeout=1', '-rss_limit_mb=256', `-max_len=${mostBytes}`]
+  const limits = [`-timeout=${secondsOfHang}`, '-rss_limit_mb=256', `-max_len=${mostBytes}`]
   return [
     path.join(build, `fuzz_${target}`),
     ...[`-runs=${runs}`, `-seed=${values.seed}`, ...limits],

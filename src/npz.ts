@@ -1,7 +1,7 @@
 // NumPy's .npz files with one float array, as nnU-Net stores probabilities: a zip file that holds NAME.npy.
 import { Readable } from 'node:stream'
 import { crc32 } from 'node:zlib'
-import { openPromise, type ZipFile } from 'yauzl'
+import { fromBufferPromise, openPromise, type ZipFile } from 'yauzl'
 import yazl from 'yazl'
 import { type ErrorCode, VoxgradError } from './errors.js'
 import { reasonOf, writeFileAtomically } from './files.js'
@@ -14,6 +14,9 @@ export interface FloatArray {
 /** Probabilities are mostly 0 and 1: the fastest level is three times as fast as zlib's default and hardly larger. */
 const compressionLevel = 1
 const pieceBytes = 1 << 20
+/** Deflate packs at most 1032 bytes into one. */
+const largestRatio = 1032
+const mostNamesShown = 10
 
 /**
  * Writes an array atomically, compressed, as numpy.savez_compressed does.
@@ -53,22 +56,34 @@ function npyHeader(shape: number[]): Buffer {
  * @throws VoxgradError with `code` if the file is missing, damaged, or holds no such array
  */
 export function readNpz(file: string, name: string, code: ErrorCode): Promise<FloatArray> {
-  return decodedEntry(file, name, code, decodeNpy)
+  return decodedEntry(file, () => openPromise(file, { autoClose: false }), name, code, decodeNpy)
+}
+
+/** The same of a file's bytes. */
+export function decodeNpz(bytes: Buffer, file: string, name: string, code: ErrorCode): Promise<FloatArray> {
+  return decodedEntry(file, () => fromBufferPromise(bytes), name, code, decodeNpy)
 }
 
 /** Reads an array as the .npy file that it is in the archive. Throws as readNpz does. */
 export function readNpyOfNpz(file: string, name: string, code: ErrorCode): Promise<Buffer> {
-  return decodedEntry(file, name, code, (bytes) => bytes)
+  return decodedEntry(
+    file,
+    () => openPromise(file, { autoClose: false }),
+    name,
+    code,
+    (bytes) => bytes,
+  )
 }
 
 async function decodedEntry<Result>(
   file: string,
+  open: () => Promise<ZipFile>,
   name: string,
   code: ErrorCode,
   decode: (npy: Buffer) => Result,
 ): Promise<Result> {
   try {
-    const zip = await openPromise(file, { autoClose: false })
+    const zip = await open()
     try {
       return decode(await readEntry(zip, `${name}.npy`))
     } finally {
@@ -91,8 +106,11 @@ async function decodedEntry<Result>(
 async function readEntry(zip: ZipFile, name: string): Promise<Buffer> {
   const names: string[] = []
   for await (const entry of zip.eachEntry()) {
-    names.push(entry.fileName)
+    if (names.length < mostNamesShown) names.push(entry.fileName)
     if (entry.fileName !== name) continue
+    if (entry.uncompressedSize > entry.compressedSize * largestRatio) {
+      throw new Error(`${name} in it claims ${entry.uncompressedSize} bytes, more than it can hold`)
+    }
     const content = Buffer.allocUnsafeSlow(entry.uncompressedSize)
     let length = 0
     let sum = 0
@@ -108,6 +126,7 @@ async function readEntry(zip: ZipFile, name: string): Promise<Buffer> {
 }
 
 function decodeNpy(bytes: Buffer): FloatArray {
+  if (bytes.length < 12 || bytes.toString('latin1', 0, 6) !== '\x93NUMPY') throw new Error('its array is no .npy file')
   const isShort = bytes[6] === 1
   const start = isShort ? 10 : 12
   const length = isShort ? bytes.readUInt16LE(8) : bytes.readUInt32LE(8)

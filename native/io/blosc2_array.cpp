@@ -33,7 +33,9 @@ constexpr size_t chunk_filters_at = 16;
 constexpr size_t chunk_header_length = 32;
 // A constant chunk of 6 MiB (nnU-Net's largest) takes 32 bytes: the highest honest ratio is about 200 000.
 constexpr uint64_t largest_ratio = 1 << 18;
-constexpr int32_t largest_table = 1 << 26;  // bytes; 8 million chunks
+// An array of constant chunks, which are stored nowhere, may have a large table of chunks in a short file: 8 bytes
+// each.
+constexpr uint64_t table_of_any_file = 1 << 20, largest_table_ratio = 1 << 8;
 
 struct FreeChunkStore {
   void operator()(blosc2_schunk* store) const { blosc2_schunk_free(store); }
@@ -130,7 +132,8 @@ at::ScalarType check_array(const std::string& path, const b2nd_array_t& array, u
   uint64_t bytes = element_bytes, chunk_bytes = element_bytes, chunks = 1;
   for (int i = 0; i < array.ndim; ++i) {
     const int64_t extent = array.shape[i], chunk = array.chunkshape[i], block = array.blockshape[i];
-    if (extent <= 0 || chunk <= 0 || block <= 0 || block > chunk) refuse(path, "its shape is empty or damaged");
+    if (extent <= 0 || chunk <= 0 || block <= 0 || block > chunk || chunk > extent)
+      refuse(path, "its shape is empty or damaged");
     const uint64_t padded = (uint64_t(chunk) + block - 1) / block * block;
     chunks *= (uint64_t(extent) + chunk - 1) / chunk;
     if (uint64_t(extent) > limit / bytes || padded > uint64_t{BLOSC2_MAX_BUFFERSIZE} / chunk_bytes || chunks > limit) {
@@ -263,7 +266,7 @@ class PartOfFile {
         std::min<uint64_t>(size() - header_length_ - compressed_bytes_, std::numeric_limits<int32_t>::max()));
     int32_t decoded = 0;
     if (length < int(chunk_header_length) || blosc2_cbuffer_sizes(table, &decoded, nullptr, nullptr) < 0 ||
-        decoded < 0 || decoded > largest_table) {
+        decoded < 0 || uint64_t(decoded) > table_of_any_file + size() * largest_table_ratio) {
       refuse(file_.path(), "its table of chunks is damaged");
     }
     offsets_.resize(static_cast<size_t>(decoded) / sizeof(int64_t));

@@ -115,6 +115,11 @@ void Objects::check_room() const {
   if (objects_.size() >= most_objects) refuse("more than " + std::to_string(most_objects) + " objects");
 }
 
+void Objects::spend(size_t bytes) {
+  if (bytes > room_) refuse("it copies its data again and again");
+  room_ -= bytes;
+}
+
 Reference Objects::global(const std::string& module, const std::string& name) {
   // NumPy 2 renamed numpy.core; protocol 2 says __builtin__ for builtins.
   std::string full = (module == "__builtin__" ? std::string("builtins") : module) + "." + name;
@@ -132,6 +137,7 @@ Reference Objects::global(const std::string& module, const std::string& name) {
 Reference Objects::make_array(Reference data, Reference type, Reference shape, bool is_column_major) {
   if (std::holds_alternative<Sequence>(data->data)) refuse("a NumPy array of Python objects");
   const Bytes& bytes = expect<Bytes>(data, "an array's bytes");
+  spend(bytes.bytes.size());
   const at::Tensor values = tensor_of_bytes(bytes.bytes, expect<ElementType>(type, "a NumPy element type"));
   std::vector<int64_t> extents = extents_of(shape);
   if (count_of(extents, values.numel()) != values.numel()) refuse("a NumPy array whose shape does not fit its data");
@@ -187,7 +193,9 @@ Reference Objects::call(Reference function, Reference arguments) {
     need(2, 2);
     if (expect<Text>(items[1], "a codec's name").text != "latin1")
       refuse("_codecs.encode with another codec than latin1");
-    return make(Bytes{latin1_bytes(expect<Text>(items[0], "text").text)});
+    const std::string& text = expect<Text>(items[0], "text").text;
+    spend(text.size());
+    return make(Bytes{latin1_bytes(text)});
   }
   if (name == "builtins.bytes") {
     need(0, 0);
@@ -259,7 +267,7 @@ namespace {
 
 class Converter {
  public:
-  explicit Converter(size_t pickle_bytes) : room_((size_t{1} << 20) + 32 * pickle_bytes) {}
+  explicit Converter(size_t pickle_bytes) : room_(room_of(pickle_bytes)) {}
 
   Value convert(Reference object, int depth) {
     if (depth > deepest_nesting) refuse("values nested deeper than " + std::to_string(deepest_nesting));

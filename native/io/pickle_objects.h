@@ -66,11 +66,15 @@ struct Refusal {
 };
 [[noreturn]] inline void refuse(std::string reason) { throw Refusal{std::move(reason)}; }
 
+/// What the values of a pickle may take, in copied bytes or in values: far more than honest ones do, and no more than
+/// its size justifies.
+inline size_t room_of(size_t pickle_bytes) { return (size_t{1} << 16) + 32 * pickle_bytes; }
+
 /// Owns all objects of one pickle, so that cycles and deep nesting need no care when they are freed. Its functions
 /// throw Refusal.
 class Objects {
  public:
-  explicit Objects(const StorageReader& storage) : storage_(storage) {}
+  Objects(const StorageReader& storage, size_t pickle_bytes) : storage_(storage), room_(room_of(pickle_bytes)) {}
 
   template <class Data>
   Reference make(Data&& data) {
@@ -89,11 +93,14 @@ class Objects {
 
  private:
   void check_room() const;
+  /// Called before bytes of the pickle are copied, which it may ask for any number of times.
+  void spend(size_t bytes);
   Reference make_array(Reference data, Reference type, Reference shape, bool is_column_major);
   Reference make_scalar(Reference type, Reference bytes);
   Reference rebuild_tensor(const std::vector<Reference>& arguments);
 
   const StorageReader& storage_;
+  size_t room_;
   std::deque<Object> objects_;
 };
 

@@ -17,7 +17,7 @@ using namespace pickle;
 
 class Machine {
  public:
-  Machine(std::string_view bytes, const StorageReader& storage) : input_(bytes), objects_(storage) {}
+  Machine(std::string_view bytes, const StorageReader& storage) : input_(bytes), objects_(storage, bytes.size()) {}
 
   size_t position() const { return opcode_at_; }
 

@@ -66,7 +66,10 @@ async function decodePages(bytes: Uint8Array, file: string): Promise<TiffArray> 
         `${shape.join(' x ')} on page ${index + 1}`,
       )
     }
-    values.set((strips && (await plainSamples(bytes, image, strips, file))) ?? (await samplesOf(image)), index * size)
+    values.set(
+      (strips && (await plainSamples(bytes, image, strips, file))) ?? (await samplesOf(image, bytes.length, file)),
+      index * size,
+    )
   }
   return { values, shape: [...axes, ...page.shape] }
 }
@@ -179,8 +182,20 @@ async function plainSamples(
   }
 }
 
-/** All samples of a page in the order of its shape. */
-async function samplesOf(image: GeoTIFFImage): Promise<ArrayLike<number>> {
+/**
+ * All samples of a page in the order of its shape. geotiff decodes all strips or tiles at once, however many a page claims and
+ * whether or not they share their data: they are counted before.
+ */
+async function samplesOf(image: GeoTIFFImage, available: number, file: string): Promise<ArrayLike<number>> {
+  const kind = image.isTiled ? 'Tile' : 'Strip'
+  const counts = (await image.fileDirectory.loadValue(`${kind}ByteCounts`)) as ArrayLike<number> | undefined
+  const grid = Math.ceil(image.getWidth() / image.getTileWidth()) * Math.ceil(image.getHeight() / image.getTileHeight())
+  const needed = image.planarConfiguration === 2 ? grid * image.getSamplesPerPixel() : grid
+  const found = counts?.length ?? 0
+  if (found < needed) throw imageFault(file, `${needed} strips or tiles`, `${found}: it is damaged`)
+  const stored = Array.from(counts as ArrayLike<number>, Number).reduce((sum, count) => sum + count, 0)
+  if (stored > available)
+    throw imageFault(file, 'strips or tiles that do not overlap', `${stored} bytes of them in ${available}`)
   if (image.planarConfiguration === 1) return image.readRasters({ interleave: true })
   const planes = await image.readRasters({ interleave: false })
   const size = image.getWidth() * image.getHeight()

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
+import { zipSync } from 'fflate'
 import { parseConfigFile } from '../../src/cli/options.js'
 import { parseDatasetJson } from '../../src/dataset/dataset-json.js'
 import { decodeMetaImage } from '../../src/dataset/metaimage.js'
@@ -11,6 +12,7 @@ import { imageOfNifti } from '../../src/dataset/nifti-image.js'
 import { decodeNrrd } from '../../src/dataset/nrrd.js'
 import { parseSplits } from '../../src/dataset/splits.js'
 import { parseJson } from '../../src/json.js'
+import { decodeNpz } from '../../src/npz.js'
 import { checkPlans } from '../../src/plan/plans.js'
 import type { Format } from './fuzz.js'
 
@@ -77,6 +79,14 @@ const plans = {
   },
 }
 
+/** A file with an array of 60 numbers and another one. */
+function npz(options: { level: 0 | 6 }): Uint8Array {
+  const header = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4, 5), }".padEnd(117)
+  const magic = Buffer.from('\x93NUMPY\x01\x00\x76\x00', 'latin1')
+  const image = Buffer.concat([magic, Buffer.from(`${header}\n`), Buffer.alloc(240, 1)])
+  return zipSync({ 'other.npy': image, 'image.npy': image }, options)
+}
+
 export const formats: Format[] = [
   {
     name: 'nifti',
@@ -133,6 +143,12 @@ export const formats: Format[] = [
     seeds: imagesOf(/\.bmp$/),
     words: ['BM', '\x28\0\0\0', '\x6c\0\0\0', '\x7c\0\0\0', '\x03\0\0\0', '\x20\0', '\x01\0', '\x04\0'],
     read: (bytes) => decodeNaturalImage(bytes, 'input.bmp'),
+  },
+  {
+    name: 'npz',
+    seeds: [npz({ level: 0 }), npz({ level: 6 })],
+    words: ['PK\x01\x02', 'PK\x03\x04', 'PK\x05\x06', 'PK\x06\x06', "'<f2'", "'shape': (", 'image.npy', '../'],
+    read: (bytes) => decodeNpz(bytes, 'input.npz', 'image', 'ERR_DATASET'),
   },
   {
     name: 'json',

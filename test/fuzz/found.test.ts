@@ -42,6 +42,23 @@ test('TIFF strips of so small a fraction of a row that they never make up a page
   expect(failure.message).toMatch(/pages with pixels/)
 })
 
+test('TIFF strips that are not there, or that all share the same data, which geotiff decodes at once', async () => {
+  const bytes = Buffer.from(encodeTiff(Uint8Array.from([1, 2, 3, 4]), [2, 2], 'a.tif', { compressed: true }))
+  bytes.writeUInt32LE(1, entryOf(bytes, 278) + 8)
+  const missing = Buffer.from(bytes)
+  missing.writeUInt32LE(9000, entryOf(bytes, 257) + 8)
+  expect((await failureOf(() => decodeTiff(missing, 'a.tif'))).message).toMatch(/9000 strips or tiles, found 1/)
+  for (const tag of [273, 279]) {
+    const entry = entryOf(bytes, tag)
+    const value = tag === 273 ? bytes.readUInt32LE(entry + 8) : bytes.length
+    bytes.writeUInt16LE(3, entry + 2)
+    bytes.writeUInt32LE(2, entry + 4)
+    bytes.writeUInt16LE(value, entry + 8)
+    bytes.writeUInt16LE(value, entry + 10)
+  }
+  expect((await failureOf(() => decodeTiff(bytes, 'a.tif'))).message).toMatch(/do not overlap/)
+})
+
 test('element types with the names of what every object has', async () => {
   const nrrd = Buffer.from('NRRD0004\ntype: constructor\ndimension: 2\nsizes: 1 1\n\n1234')
   expect((await failureOf(() => decodeNrrd(nrrd, 'a.nrrd'))).message).toMatch(/a type of one number/)

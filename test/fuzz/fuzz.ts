@@ -40,28 +40,21 @@ export async function fuzz(
   options: { runs: number; seed: number; progress?: (runs: number) => void },
 ): Promise<Outcome> {
   const outcome: Outcome = { runs: 0, read: 0, seconds: 0, slowestMilliseconds: 0, megabytes: 0 }
-  for (const seed of seeds) {
-    try {
-      await read(Buffer.from(seed))
-    } catch (error) {
-      requireClear(error)
-    }
-  }
+  for (const seed of seeds) await attempt(read, Buffer.from(seed))
   const watch = new Watch()
   const atStart = peakMegabytes()
   const begin = performance.now()
   await fc.assert(
     fc.asyncProperty(damaged(seeds, words), async (bytes) => {
-      const started = performance.now()
       outcome.runs += 1
       watch.begin(bytes)
-      try {
-        await read(bytes)
-        outcome.read += 1
-      } catch (error) {
-        requireClear(error)
+      const [isRead, first] = await attempt(read, bytes)
+      let took = first
+      // A busy machine makes any file slow, but not three times.
+      for (let more = 2; more > 0 && took > longestMilliseconds; more -= 1) {
+        took = Math.min(took, (await attempt(read, bytes))[1])
       }
-      const took = performance.now() - started
+      if (isRead) outcome.read += 1
       if (took > outcome.slowestMilliseconds) outcome.slowestMilliseconds = took
       if (took > longestMilliseconds) throw new Error(`reading took ${Math.round(took)} ms`)
       if (outcome.runs % checkEvery === 0) {
@@ -75,6 +68,19 @@ export async function fuzz(
   watch.end()
   outcome.seconds = (performance.now() - begin) / 1000
   return outcome
+}
+
+/** Whether the file was read to the end, and how many milliseconds that took. */
+async function attempt(read: Format['read'], bytes: Buffer): Promise<[isRead: boolean, took: number]> {
+  const begin = performance.now()
+  let isRead = true
+  try {
+    await read(bytes)
+  } catch (error) {
+    requireClear(error)
+    isRead = false
+  }
+  return [isRead, performance.now() - begin]
 }
 
 /** A file takes this long at the most; of one that never ends, the watch prints the bytes and ends the process. */

@@ -83,6 +83,11 @@ describe('hostile and damaged files', () => {
     ['a codec with side effects', '\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00zip\x86R.', /latin1/],
     ['deep nesting', `${']'.repeat(5000)}${'a'.repeat(4999)}.`, /nested deeper/],
     ['a list that holds itself', ']q\x00h\x00a.', /nested deeper/],
+    [
+      'data copied again and again',
+      `\x80\x03c_codecs\nencode\nq\x01X\x10\x27\x00\x00${'x'.repeat(10_000)}q\x00X\x06\x00\x00\x00latin1q\x02${'h\x01h\x00h\x02\x86R0'.repeat(5000)}N.`,
+      /copies its data/,
+    ],
     ['a small file that unfolds without end', `]q\x00${doubling.join('')}.`, /unfold/],
     ['a text of 4 GiB', 'X\xff\xff\xff\xffabc.', /ends in the middle/],
     ['bytes of 2^63', '\x8e\x00\x00\x00\x00\x00\x00\x00\x80abc.', /ends in the middle/],
