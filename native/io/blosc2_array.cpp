@@ -33,6 +33,8 @@ constexpr size_t chunk_filters_at = 16;
 constexpr size_t chunk_header_length = 32;
 // A constant chunk of 6 MiB (nnU-Net's largest) takes 32 bytes: the highest honest ratio is about 200 000.
 constexpr uint64_t largest_ratio = 1 << 18;
+// One chunk is decoded at a time, at its whole length, even where the array is smaller.
+constexpr uint64_t largest_loose_chunk = 16 << 20;
 // An array of constant chunks, which are stored nowhere, may have a large table of chunks in a short file: 8 bytes
 // each.
 constexpr uint64_t table_of_any_file = 1 << 20, largest_table_ratio = 1 << 8;
@@ -130,10 +132,11 @@ at::ScalarType check_array(const std::string& path, const b2nd_array_t& array, u
 
   const uint64_t limit = file_bytes * largest_ratio;
   uint64_t bytes = element_bytes, chunk_bytes = element_bytes, chunks = 1;
+  bool is_loose = false;
   for (int i = 0; i < array.ndim; ++i) {
     const int64_t extent = array.shape[i], chunk = array.chunkshape[i], block = array.blockshape[i];
-    if (extent <= 0 || chunk <= 0 || block <= 0 || block > chunk || chunk > extent)
-      refuse(path, "its shape is empty or damaged");
+    if (extent <= 0 || chunk <= 0 || block <= 0 || block > chunk) refuse(path, "its shape is empty or damaged");
+    is_loose |= chunk > extent;
     const uint64_t padded = (uint64_t(chunk) + block - 1) / block * block;
     chunks *= (uint64_t(extent) + chunk - 1) / chunk;
     if (uint64_t(extent) > limit / bytes || padded > uint64_t{BLOSC2_MAX_BUFFERSIZE} / chunk_bytes || chunks > limit) {
@@ -142,6 +145,7 @@ at::ScalarType check_array(const std::string& path, const b2nd_array_t& array, u
     bytes *= uint64_t(extent);
     chunk_bytes *= padded;
   }
+  if (is_loose && chunk_bytes > largest_loose_chunk) refuse(path, "its chunks are larger than the array");
   const uint64_t memory = uint64_t(sysconf(_SC_PHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
   if (bytes > memory) {
     throw Failure("ERR_HOST_MEMORY", path + " holds " + std::to_string(bytes) + " bytes of data, this machine has " +

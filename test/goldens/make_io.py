@@ -99,6 +99,10 @@ expected['image'] = image.flatten().tolist()
 expected['labels'] = labels.flatten().tolist()
 # What the cascade's next stage reads: default compression, three axes, uint8.
 blosc2.asarray((np.arange(60) % 7).astype(np.uint8).reshape(3, 4, 5), urlpath=str(folder / 'default.b2nd'))
+# Chunks that are larger than the array, as blosc2 allows: a little, and 64 MB.
+for name, side in ('loose', 8), ('too_loose', 4096):
+    zeros = np.zeros((3, 4), np.float32)
+    blosc2.asarray(zeros, urlpath=str(folder / f'{name}.b2nd'), chunks=(side, side), blocks=(side, side))
 
 layouts = []
 for shape, patch, element_bytes in [

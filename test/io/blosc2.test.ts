@@ -187,6 +187,12 @@ describe('damaged and foreign files', () => {
     expect((await failureOf(() => readBytes(bytes))).message).toMatch(/more data than a file of/)
   })
 
+  test('chunks larger than the array, which are decoded as a whole', async () => {
+    expect(await native().readBlosc2(golden('loose.b2nd'))).toEqual({ data: new Float32Array(12), shape: [3, 4] })
+    const failure = await failureOf(() => native().readBlosc2(golden('too_loose.b2nd')))
+    expect(failure.message).toMatch(/chunks are larger than the array/)
+  })
+
   test('another format', async () => {
     expect((await failureOf(() => native().readBlosc2(golden('checkpoint.pth')))).message).toMatch(/Blosc2 header/)
   })
