@@ -16,7 +16,7 @@ const allowed = {
     report: ['train', 'config', 'dataset', 'native', 'plan'],
     validate: ['config', 'dataset', 'native', 'plan', 'preprocess', 'train'],
     predict: ['config', 'dataset', 'native', 'plan', 'preprocess', 'train', 'validate'],
-    ranks: ['native', 'train'],
+    ranks: ['config', 'dataset', 'native', 'predict', 'train', 'validate'],
     train: ['config', 'dataset', 'native', 'plan', 'preprocess', 'predict', 'ranks', 'report', 'validate'],
     bench: ['config', 'dataset', 'native', 'plan', 'report'],
     dashboard: ['config', 'dataset', 'report', 'train', 'validate'],

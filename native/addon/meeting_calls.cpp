@@ -1,4 +1,4 @@
-// leaveText and awaitText: what ranks tell each other besides tensors.
+// leaveText, awaitText and findText: what ranks tell each other besides tensors.
 #include "addon/config_reader.h"
 #include "addon/convert.h"
 #include "addon/registers.h"
@@ -35,10 +35,23 @@ Napi::Value await(const Napi::CallbackInfo& info) {
         [](Napi::Env env, std::string&& text) -> Napi::Value { return Napi::String::New(env, text); });
   });
 }
+
+Napi::Value find(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const auto name = info[1].ToString().Utf8Value();
+    return run_in_pool<std::optional<std::string>>(
+        info.Env(), [config = to_group(info[0]), name] { return find_text(config, name); },
+        [](Napi::Env env, std::optional<std::string>&& text) -> Napi::Value {
+          if (text) return Napi::String::New(env, *text);
+          return env.Null();
+        });
+  });
+}
 }  // namespace
 
 void register_meeting(Napi::Env env, Napi::Object exports) {
   exports.Set("leaveText", Napi::Function::New(env, leave, "leaveText"));
+  exports.Set("findText", Napi::Function::New(env, find, "findText"));
   exports.Set("awaitText", Napi::Function::New(env, await, "awaitText"));
 }
 

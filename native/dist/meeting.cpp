@@ -58,14 +58,28 @@ void leave_text(const RanksConfig& config, const std::string& name, const std::s
                 [&] { store->set(name, std::vector<uint8_t>(text.begin(), text.end())); });
 }
 
+namespace {
+std::string read_text(const Store& store, const std::string& name) {
+  const std::vector<uint8_t> text = store->get(name);
+  return {text.begin(), text.end()};
+}
+}  // namespace
+
 std::string await_text(const RanksConfig& config, const std::string& name, double seconds) {
   store_of(config);  // where this rank hosts it, it must be open
   return with_failures(config, "a message did not come", [&] {
     // A connection waits for one answer at a time.
     const Store store = of_attempt(config, connect(config, false));
     store->wait({name}, std::chrono::milliseconds(static_cast<int64_t>(1000 * seconds)));
-    const std::vector<uint8_t> text = store->get(name);
-    return std::string(text.begin(), text.end());
+    return read_text(store, name);
+  });
+}
+
+std::optional<std::string> find_text(const RanksConfig& config, const std::string& name) {
+  const Store store = store_of(config);
+  return with_failures(config, "the ranks' meeting place is gone", [&]() -> std::optional<std::string> {
+    if (!store->check({name})) return std::nullopt;
+    return read_text(store, name);
   });
 }
 

@@ -1,5 +1,6 @@
 // Texts that the ranks of a group leave for each other, on the store where they meet.
 #pragma once
+#include <optional>
 #include <string>
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
@@ -15,5 +16,7 @@ void leave_text(const RanksConfig& config, const std::string& name, const std::s
 /// Waits for a text, on a connection of its own. Throws Failure(ERR_RANK) where it does not come in time, or the store
 /// is gone.
 std::string await_text(const RanksConfig& config, const std::string& name, double seconds);
+/// A text, if it is there by now. Throws Failure(ERR_RANK) where the store is gone.
+std::optional<std::string> find_text(const RanksConfig& config, const std::string& name);
 
 }  // namespace voxgrad

@@ -5,8 +5,9 @@ import { runInChild } from '../train/supervisor.js'
 import { addCommonFlags, type CommonFlags, makeContext } from './context.js'
 import { follow } from './follow.js'
 import { numberOrText } from './options.js'
+import { addDevicesFlag, contextOfRank, type RanksFlags, ranksOf } from './ranks.js'
 
-interface PredictFlags extends CommonFlags {
+interface PredictFlags extends RanksFlags, CommonFlags {
   input: string
   output: string
   run: string
@@ -53,6 +54,7 @@ Examples:
   voxgrad predict -i images -o predictions --run results/Dataset004_Hippocampus/voxgrad__nnUNetPlans__3d_fullres --folds 0,1,2
   CUDA_VISIBLE_DEVICES=1 voxgrad predict -i images -o predictions --run ... --device cuda --num-parts 2 --part-id 1`,
     )
+  addDevicesFlag(command)
   addCommonFlags(command, []).action(async (flags: PredictFlags) => {
     const context = makeContext(flags)
     const numeric = (text: string | undefined) => (text === undefined ? undefined : numberOrText(text))
@@ -72,7 +74,8 @@ Examples:
       device: flags.device,
       threads: numeric(flags.threads),
     } as PredictInput
-    parseOptions(predictOptionsSchema, input, 'options of predict')
-    await follow(runInChild({ kind: 'predict', options: input }), context)
+    const { device } = parseOptions(predictOptionsSchema, input, 'options of predict')
+    const ranks = ranksOf(flags, device)
+    await follow(runInChild({ kind: 'predict', options: input }, { ranks }), contextOfRank(ranks, context))
   })
 }

@@ -2,7 +2,7 @@
 import { Writable } from 'node:stream'
 import type { Command } from 'commander'
 import { VoxgradError } from '../errors.js'
-import { localRanksOf, threadsOfRank } from '../ranks/devices.js'
+import { localRanksOf } from '../ranks/devices.js'
 import { placeOfEnvironment } from '../ranks/environment.js'
 import { LinesView } from '../report/lines.js'
 import type { Ranks } from '../train/supervisor.js'
@@ -15,7 +15,7 @@ export interface RanksFlags {
 export function addDevicesFlag(command: Command): void {
   command.option(
     '--devices <number|list>',
-    'Train on several devices with a process each: 4, or 0,2. On the CPU a number of processes.',
+    'Share the work among several devices with a process each: 4, or 0,2. On the CPU a number of processes.',
   )
 }
 
@@ -31,12 +31,6 @@ export function ranksOf({ devices }: RanksFlags, device: string): Ranks | null {
     'ERR_CONFIG',
     `--devices: expected to be left out, because the environment (RANK or SLURM_PROCID) makes this process rank ${place.group.rank} of ${place.group.ranks} already; found ${devices}`,
   )
-}
-
-/** Threads of each rank, where none are asked for; undefined for one process. */
-export function threadsOf(ranks: Ranks | null): number | undefined {
-  if (ranks === null) return undefined
-  return threadsOfRank('devices' in ranks ? ranks.devices.length : Number(process.env.LOCAL_WORLD_SIZE ?? 1))
 }
 
 /** Rank 0 alone reports. */

@@ -21,7 +21,7 @@ import {
   setAt,
   setNumbers,
 } from './options.js'
-import { addDevicesFlag, contextOfRank, type RanksFlags, ranksOf, threadsOf } from './ranks.js'
+import { addDevicesFlag, contextOfRank, type RanksFlags, ranksOf } from './ranks.js'
 
 interface TrainFlags extends RanksFlags, CommonFlags, BudgetFlags, WatchFlags {
   plans?: string
@@ -114,7 +114,7 @@ Examples:
         return
       }
       const ranks = ranksOf(flags, options.device)
-      const job = { kind: 'train' as const, options: { ...input, threads: options.threads ?? threadsOf(ranks) } }
+      const job = { kind: 'train' as const, options: input }
       const result = await followWatched(
         () => runInChild<RunResult>(job, { ranks }),
         options.run,

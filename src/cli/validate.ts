@@ -1,13 +1,16 @@
 // voxgrad validate: predicts a run's held-out cases and compares them with their labels.
+import path from 'node:path'
 import type { Command } from 'commander'
 import { parseOptions, type ValidateInput, validateOptionsSchema } from '../config/schema.js'
 import type { ValidationFinishedEvent } from '../train/events.js'
+import { RunFolder } from '../train/run-folder.js'
 import { runInChild } from '../train/supervisor.js'
 import { addCommonFlags, type CommonFlags, exitResumable, makeContext } from './context.js'
 import { follow } from './follow.js'
 import { numberOrText } from './options.js'
+import { addDevicesFlag, contextOfRank, type RanksFlags, ranksOf } from './ranks.js'
 
-interface ValidateFlags extends CommonFlags {
+interface ValidateFlags extends RanksFlags, CommonFlags {
   checkpoint?: string
   saveProbabilities?: boolean
   device?: string
@@ -31,6 +34,7 @@ export function addValidate(program: Command): void {
       'after',
       '\nExample:\n  voxgrad validate results/Dataset004_Hippocampus/voxgrad__nnUNetPlans__3d_fullres/fold_0 --checkpoint best',
     )
+  addDevicesFlag(command)
   addCommonFlags(command, ['raw', 'preprocessed', 'results']).action(async (run: string, flags: ValidateFlags) => {
     const context = makeContext(flags)
     const input = {
@@ -42,7 +46,10 @@ export function addValidate(program: Command): void {
       folders: context.folderOptions,
     } as ValidateInput
     parseOptions(validateOptionsSchema, input, 'options of validate')
-    const validation = runInChild<ValidationFinishedEvent | 'stopped'>({ kind: 'validate', options: input })
-    if ((await follow(validation, context)) === 'stopped') process.exitCode = exitResumable
+    const folder = new RunFolder(path.resolve(run))
+    const ranks = ranksOf(flags, flags.device ?? (folder.isForeign() ? 'cpu' : (await folder.readRecord()).device))
+    const job = { kind: 'validate' as const, options: input }
+    const validation = runInChild<ValidationFinishedEvent | 'stopped'>(job, { ranks })
+    if ((await follow(validation, contextOfRank(ranks, context))) === 'stopped') process.exitCode = exitResumable
   })
 }

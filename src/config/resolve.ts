@@ -129,7 +129,7 @@ export function resolveTrainerConfig(
   const { kind, momentum, nesterov, betas, adanBetas, eps, amsgrad, weightDecay, clipNorm } = options.optimizer
   return {
     device: options.device,
-    threads: options.threads ?? availableParallelism(),
+    threads: options.threads ?? ownProcessors(),
     deterministic: options.deterministic,
     cudaGraph: options.cudaGraph,
     precision: options.precision === 'auto' ? (options.device === 'cpu' ? 'float32' : 'bfloat16') : options.precision,
@@ -169,6 +169,10 @@ export function resolveTrainerConfig(
     group: aloneInGroup,
   }
 }
+
+/** The processors of this process, where a launcher has started several on this machine (torchrun's LOCAL_WORLD_SIZE). */
+const ownProcessors = (): number =>
+  Math.max(1, Math.floor(availableParallelism() / (Number(process.env.LOCAL_WORLD_SIZE) || 1)))
 
 /** What the network's outputs stand for: every region, or every label with the background. */
 export function resolveLabels({

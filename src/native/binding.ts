@@ -564,6 +564,8 @@ export interface NativeBinding {
   leaveText(group: RanksConfig, name: string, text: string): Promise<void>
   /** Waits for one. Rejects with ERR_RANK where it does not come in time, or the store is gone. */
   awaitText(group: RanksConfig, name: string, seconds: number): Promise<string>
+  /** A text, or null as long as it is not there. Rejects with ERR_RANK where the store is gone. */
+  findText(group: RanksConfig, name: string): Promise<string | null>
   /** Gives memory that was freed back to the system; the C library would keep it in gaps that pile up over a long run. */
   releaseMemory(): Promise<void>
   /**

@@ -5,23 +5,25 @@ import type { PredictOptions } from '../config/schema.js'
 import { listImageFolder, type RawCase } from '../dataset/raw.js'
 import { commonCode, isDataFault, VoxgradError } from '../errors.js'
 import { readBytes, writeFileAtomically, writeJson } from '../files.js'
+import type { NativeTrainer } from '../native/binding.js'
 import { exportCase } from '../preprocess/export-case.js'
 import { type Model, openModel } from './model.js'
 import { type PredictionRunner, Predictor, readCase } from './predictor.js'
 
 export interface PredictionHooks {
-  predict: PredictionRunner
-  onCase(caseId: string, done: number, total: number, secondsLeft: number): void
-  onNote(text: string): void
+  /** Runs one native prediction of a case; it may end it early, which rejects. */
+  predict<Result>(trainer: NativeTrainer, caseId: string, job: () => Promise<Result>): Promise<Result>
+  /** A case is written. */
+  onCase(caseId: string): void
 }
 
 /**
- * Predicts every case of a folder, or those that are this part's or not there yet, and writes what nnU-Net writes:
- * segmentations, probabilities if wanted, dataset.json, plans.json and predict_from_raw_data_args.json.
- * @returns the number of cases that were predicted
+ * Prepares the prediction of every case of a folder, or of those that are this part's or not there yet, and writes what
+ * nnU-Net writes besides the cases: dataset.json, plans.json and predict_from_raw_data_args.json.
+ * @returns the cases to predict
  * @throws VoxgradError ERR_DATASET naming every faulty input before anything is predicted; ERR_RUN, ERR_DISK
  */
-export async function predictFolder(options: PredictOptions, hooks: PredictionHooks): Promise<number> {
+export async function openFolder(options: PredictOptions, onNote: (text: string) => void): Promise<RawCase[]> {
   const model = await openModel(options.run, options.folds, options.checkpoint)
   const outputFolder = path.resolve(options.output)
   const inPart = listImageFolder(path.resolve(options.input), model.dataset).filter(
@@ -30,27 +32,34 @@ export async function predictFolder(options: PredictOptions, hooks: PredictionHo
   const cases = options.continue
     ? inPart.filter(({ caseId }) => !isDone(path.join(outputFolder, caseId), model.dataset.fileEnding, options))
     : inPart
-  if (cases.length < inPart.length) hooks.onNote(`${inPart.length - cases.length} cases are there already.`)
-  const previousFile = previousStageFiles(options.previousStage, cases, model)
+  if (cases.length < inPart.length) onNote(`${inPart.length - cases.length} cases are there already.`)
+  requirePreviousStage(options.previousStage, cases, model)
   await checkInputs(cases, model)
   for (const file of ['dataset.json', 'plans.json']) {
     const content = await readBytes(path.join(model.folder, file), file)
     await writeFileAtomically(path.join(outputFolder, file), content)
   }
   await writeJson(path.join(outputFolder, 'predict_from_raw_data_args.json'), nnunetArguments(options))
-  if (cases.length === 0) return 0
+  return cases
+}
 
+/**
+ * Predicts cases of a folder and writes their segmentations, with probabilities if wanted.
+ * @throws VoxgradError as openPredictor does; ERR_DATASET, ERR_DISK
+ */
+export async function predictCases(options: PredictOptions, cases: RawCase[], hooks: PredictionHooks): Promise<void> {
+  if (cases.length === 0) return
+  const model = await openModel(options.run, options.folds, options.checkpoint)
   await using predictor = await Predictor.open(model, options)
-  const begin = performance.now()
-  for (const [index, { caseId, images }] of cases.entries()) {
+  const previousFile = (caseId: string) =>
+    options.previousStage === undefined ? null : previousStageFile(options.previousStage, caseId, model)
+  for (const { caseId, images } of cases) {
     const image = await readCase(model, caseId, images)
-    const logits = await predictor.logitsOf(image, previousFile?.(caseId) ?? null, hooks.predict)
-    await exportCase(path.join(outputFolder, caseId), logits, predictor.format)
-    const done = index + 1
-    const secondsPerCase = (performance.now() - begin) / 1000 / done
-    hooks.onCase(caseId, done, cases.length, secondsPerCase * (cases.length - done))
+    const run: PredictionRunner = (trainer, job) => hooks.predict(trainer, caseId, job)
+    const logits = await predictor.logitsOf(image, previousFile(caseId), run)
+    await exportCase(path.join(path.resolve(options.output), caseId), logits, predictor.format)
+    hooks.onCase(caseId)
   }
-  return cases.length
 }
 
 /** Reads every input once, so that a damaged one is known before hours of prediction. */
@@ -92,17 +101,17 @@ function nnunetArguments(options: PredictOptions): object {
   }
 }
 
+const previousStageFile = (folder: string, caseId: string, { dataset }: Model): string =>
+  path.join(path.resolve(folder), caseId + dataset.fileEnding)
+
 /**
- * The previous stage's file of each case; undefined without a cascade.
+ * That a cascade has what the previous stage predicted, and that no other model is given that.
  * @throws VoxgradError ERR_CONFIG if the folder is missing, or the model is no cascade; ERR_DATASET naming missing files
  */
-function previousStageFiles(
-  folder: string | undefined,
-  cases: RawCase[],
-  { configuration: { previous_stage: previous }, dataset }: Model,
-): ((caseId: string) => string) | undefined {
+function requirePreviousStage(folder: string | undefined, cases: RawCase[], model: Model): void {
+  const { previous_stage: previous } = model.configuration
   if (previous === undefined) {
-    if (folder === undefined) return undefined
+    if (folder === undefined) return
     throw new VoxgradError('ERR_CONFIG', {
       where: 'previousStage',
       required: 'the model of a cascade',
@@ -116,9 +125,10 @@ function previousStageFiles(
       remedy: `Predict the images with a model of ${previous} first, and give that folder by --previous-stage.`,
     })
   }
-  const fileOf = (caseId: string) => path.join(path.resolve(folder), caseId + dataset.fileEnding)
-  const missing = cases.map(({ caseId }) => fileOf(caseId)).filter((file) => !existsSync(file))
-  if (missing.length === 0) return fileOf
+  const missing = cases
+    .map(({ caseId }) => previousStageFile(folder, caseId, model))
+    .filter((file) => !existsSync(file))
+  if (missing.length === 0) return
   throw new VoxgradError('ERR_DATASET', {
     found: `Segmentations of the previous stage (${previous}) are missing:\n${missing.map((file) => `  ${file}`).join('\n')}`,
     remedy: `Predict these cases with a model of ${previous}.`,

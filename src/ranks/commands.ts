@@ -3,6 +3,7 @@ import { deserialize, serialize } from 'node:v8'
 import { type ErrorCode, type ErrorFacts, VoxgradError } from '../errors.js'
 import type { NativeTrainer, RanksConfig, TrainerConfig } from '../native/binding.js'
 import { native } from '../native/load.js'
+import type { CaseWork } from './cases.js'
 
 /** Calls that change weights, position or cases, or that exchange something. */
 export const sharedCalls = [
@@ -15,11 +16,20 @@ export const sharedCalls = [
 ] as const satisfies (keyof NativeTrainer)[]
 export type SharedCall = (typeof sharedCalls)[number]
 
+/** An error as data. */
+export interface Fault {
+  code: ErrorCode
+  facts: ErrorFacts
+  nativeBacktrace?: string
+}
+
 /** How rank 0's job ended. */
-export type Outcome = { result: unknown } | { error: { code: ErrorCode; facts: ErrorFacts } }
+export type Outcome = { result: unknown } | { error: Fault }
 
 export type Command =
   | { kind: 'open'; config: TrainerConfig }
+  /** The parts of all ranks of some cases; `share` tells them from other cases. */
+  | { kind: 'cases'; share: number; parts: CaseWork[] }
   | { kind: 'call'; method: SharedCall; job: unknown }
   | { kind: 'close' }
   /** The job is over. */
@@ -38,11 +48,27 @@ export async function awaitCommand(group: RanksConfig, index: number): Promise<C
   return decode(await native().awaitText(group, name(index), days * 86_400))
 }
 
+/** Whether rank 0 has told the next thing by now. */
+export const hasCommand = async (group: RanksConfig, index: number): Promise<boolean> =>
+  (await native().findText(group, name(index))) !== null
+
 /** What a rank says before it leaves, and which others may ask for. */
 export const farewell = (rank: number) => `farewell/${rank}`
 
 /** An error of another process of the group, which names it. */
-export function failureOfRank(rank: number, { code, facts }: { code: ErrorCode; facts: ErrorFacts }): VoxgradError {
+export function failureOfRank(rank: number, { code, facts }: Pick<Fault, 'code' | 'facts'>): VoxgradError {
   const place = `rank ${rank}`
   return new VoxgradError(code, { ...facts, where: facts.where === undefined ? place : `${place}: ${facts.where}` })
+}
+
+/** What another process is told of an error; one that is not ours is a fault of voxgrad. */
+export function faultOf(error: unknown): Fault {
+  const known = error instanceof VoxgradError
+  const { message, stack } = error as Error
+  const backtrace = known ? error.nativeBacktrace : stack
+  return {
+    code: known ? error.code : 'ERR_INTERNAL',
+    facts: known ? error.facts : { found: message },
+    ...(backtrace ? { nativeBacktrace: backtrace } : {}),
+  }
 }

@@ -1,5 +1,4 @@
 // The devices that voxgrad's own launcher gives a process each: --devices 4, or --devices 0,2.
-import { availableParallelism } from 'node:os'
 import { VoxgradError } from '../errors.js'
 
 /** What each rank trains on. */
@@ -36,6 +35,3 @@ export function localRanksOf(text: string, device: string): LocalRanks | null {
   const chosen = isList ? numbers : Array.from({ length: numbers[0] as number }, (_, index) => index)
   return chosen.length === 1 ? null : { devices: chosen.map((index) => `cuda:${index}`) }
 }
-
-/** Threads of each of so many processes on this machine. */
-export const threadsOfRank = (processes: number): number => Math.max(1, Math.floor(availableParallelism() / processes))

@@ -3,6 +3,7 @@ import type { NativeTrainer, RanksConfig } from '../native/binding.js'
 import { native } from '../native/load.js'
 import type { JobContext } from '../train/job.js'
 import { watch } from '../train/watch.js'
+import { type CaseWork, doCases } from './cases.js'
 import { awaitCommand, failureOfRank, farewell } from './commands.js'
 
 /**
@@ -19,11 +20,13 @@ export async function followLeader(
   let trainer: NativeTrainer | undefined
   try {
     for (let index = 0; ; index++) {
+      context.alive('following')
       const command = await awaitCommand(group, index)
       switch (command.kind) {
         case 'open': {
           const { config } = command
-          const own = { ...group, attempt: config.group.attempt }
+          const isShared = config.group.ranks > 1
+          const own = isShared ? { ...group, attempt: config.group.attempt } : config.group
           trainer = await native().createTrainer({ ...config, device: device ?? config.device, group: own })
           break
         }
@@ -32,6 +35,12 @@ export async function followLeader(
           const opened = trainer as NativeTrainer
           const call = opened[method] as (job: unknown) => unknown
           await watch(opened, context, async () => call.call(opened, job))
+          break
+        }
+        case 'cases': {
+          const { share, parts } = command
+          const work = onDevice(parts[group.rank] as CaseWork, device)
+          await doCases(group, { share, work, nextCommand: index + 1 }, trainer, context)
           break
         }
         case 'close':
@@ -47,4 +56,10 @@ export async function followLeader(
   } finally {
     await trainer?.dispose()
   }
+}
+
+/** A prediction opens its own networks, on this rank's device. */
+function onDevice(work: CaseWork, device: string | undefined): CaseWork {
+  if (work.kind === 'validation' || device === undefined) return work
+  return { ...work, options: { ...work.options, device } }
 }

@@ -2,6 +2,9 @@
 import { VoxgradError } from '../errors.js'
 import type { NativeTrainer, RanksConfig, TrainerConfig } from '../native/binding.js'
 import { native } from '../native/load.js'
+import type { JobContext } from '../train/job.js'
+import type { CaseResult } from '../validate/summary.js'
+import { type CaseWork, hearOfCases, partOf } from './cases.js'
 import { type Command, farewell, leaveCommand, type Outcome, type SharedCall, sharedCalls } from './commands.js'
 
 /**
@@ -33,6 +36,7 @@ export function requireDivisible({ batchSize, loss, network }: TrainerConfig, ra
 export class Leader {
   #commands = 0
   #trainers = 0
+  #shares = 0
   #telling: Promise<void> = Promise.resolve()
 
   constructor(private readonly group: RanksConfig) {}
@@ -41,10 +45,13 @@ export class Leader {
     return this.group.ranks
   }
 
-  /** A trainer on every rank; what is done with this one is done with all. */
-  async openTrainer(config: TrainerConfig): Promise<NativeTrainer> {
+  /**
+   * A trainer on every rank; what is done with this one is done with all.
+   * @param isGroup the trainers share batches; otherwise each predicts for itself
+   */
+  async openTrainer(config: TrainerConfig, { isGroup = true } = {}): Promise<NativeTrainer> {
     // Each trainer's processes meet anew.
-    const group = { ...this.group, attempt: `${this.group.attempt}/${this.#trainers++}` }
+    const group = isGroup ? { ...this.group, attempt: `${this.group.attempt}/${this.#trainers++}` } : config.group
     await this.#tell({ kind: 'open', config: { ...config, group } })
     const trainer = await native().createTrainer({ ...config, group })
     return new Proxy(trainer, {
@@ -69,6 +76,39 @@ export class Leader {
         }
       },
     })
+  }
+
+  /**
+   * Divides cases over the ranks.
+   * @param workOf a rank's part, as it is told
+   * @param own does this rank's part, and ends early where `stopping` aborts
+   * @param onCase hears of the other ranks' cases
+   * @throws VoxgradError what any of them fails with, ERR_STOPPED
+   */
+  async shareCases<Item>(
+    items: readonly Item[],
+    workOf: (part: Item[]) => CaseWork,
+    own: (part: Item[], stopping: AbortSignal) => Promise<void>,
+    onCase: (caseId: string, result: CaseResult | undefined) => void,
+    context: Pick<JobContext, 'stopping' | 'stop'>,
+  ): Promise<void> {
+    const parts = Array.from({ length: this.ranks }, (_, rank) => partOf(items, rank, this.ranks))
+    const share = this.#shares++
+    await this.#tell({ kind: 'cases', share, parts: parts.map(workOf) })
+    const failed = new AbortController()
+    const stopping = AbortSignal.any([context.stopping, failed.signal])
+    const tasks = parts.map((part, rank) =>
+      rank === 0
+        ? own(part, stopping)
+        : hearOfCases(this.group, { share, rank, count: part.length }, onCase, { ...context, stopping }),
+    )
+    try {
+      await Promise.all(tasks)
+    } catch (error) {
+      failed.abort()
+      await Promise.allSettled(tasks)
+      throw error
+    }
   }
 
   /** Lets the other ranks go; they end in the same way. */

@@ -5,12 +5,13 @@ import type { CheckpointName, TrainOptions } from '../config/schema.js'
 import type { ReaderName } from '../dataset/readers.js'
 import { readJson } from '../files.js'
 import type { NativeTrainer } from '../native/binding.js'
-import { validateCases } from '../validate/validate.js'
+import type { CaseResult } from '../validate/summary.js'
+import { validateCases, writeSummary } from '../validate/validate.js'
 import type { RunResult, ValidationFinishedEvent } from './events.js'
 import type { JobContext } from './job.js'
 import { finiteOrNull } from './policy.js'
 import { unpackWithEvents } from './prepare.js'
-import { nextStageFile } from './previous-stage.js'
+import { nextStageFolder } from './previous-stage.js'
 import type { RunFolder } from './run-folder.js'
 import type { RunSetup } from './setup.js'
 import { watch } from './watch.js'
@@ -46,7 +47,7 @@ export async function runEndValidation(
     // Of the final weights, as nnU-Net has it.
     nextStages: (checkpoint === 'final' ? setup.nextStages : []).map((stage) => ({
       spacing: stage.spacing,
-      file: (caseId: string) => nextStageFile(folder.modelFolder, stage, caseId),
+      folder: nextStageFolder(folder.modelFolder, stage),
     })),
     patchSize: setup.configuration.patch_size,
     window: {
@@ -55,30 +56,45 @@ export async function runEndValidation(
       mirrorAxes: options.validation.mirroring ? setup.mirrorAxes : [],
     },
   }
+  const results: CaseResult[] = []
+  const onPredicted = (caseId: string) => {
+    predicted++
+    const secondsPerCase = (performance.now() - begin) / 1000 / predicted
+    const secondsLeft = secondsPerCase * (caseIds.length - predicted)
+    context.emit({ type: 'validation_progress', caseId, done: predicted, total: caseIds.length, secondsLeft })
+  }
+  const onCase = (caseId: string, result: CaseResult) => {
+    results.push(result)
+    const dice = dataset.targets.map(({ key }) => finiteOrNull(result.metrics.get(key)?.Dice ?? Number.NaN))
+    context.emit({ type: 'case_validated', caseId, dice })
+  }
   try {
     await unpackWithEvents(job.dataFolder, caseIds, context)
-    const summary = await validateCases(trainer, job, {
-      predict: async (caseId, predict) => {
-        await folder.log(`predicting ${caseId}`)
-        const prediction = await watch(trainer, context, predict)
-        predicted++
-        const secondsPerCase = (performance.now() - begin) / 1000 / predicted
-        context.emit({
-          type: 'validation_progress',
-          caseId,
-          done: predicted,
-          total: caseIds.length,
-          secondsLeft: secondsPerCase * (caseIds.length - predicted),
-        })
-        return prediction
-      },
-      onCase: (caseId, metrics) =>
-        context.emit({
-          type: 'case_validated',
-          caseId,
-          dice: dataset.targets.map(({ key }) => finiteOrNull(metrics.get(key)?.Dice ?? Number.NaN)),
-        }),
-    })
+    const own = (part: string[], stopping: AbortSignal) =>
+      validateCases(
+        trainer,
+        { ...job, caseIds: part },
+        {
+          predict: async (caseId, predict) => {
+            await folder.log(`predicting ${caseId}`)
+            const prediction = await watch(trainer, { ...context, stopping }, predict, { caseId })
+            onPredicted(caseId)
+            return prediction
+          },
+          onCase,
+        },
+      )
+    if (context.leader) {
+      const workOf = (part: string[]) => ({ kind: 'validation' as const, job: { ...job, caseIds: part } })
+      const onOthers = (caseId: string, result: CaseResult | undefined) => {
+        onPredicted(caseId)
+        onCase(caseId, result as CaseResult)
+      }
+      await context.leader.shareCases(caseIds, workOf, own, onOthers, context)
+    } else {
+      await own(caseIds, context.stopping)
+    }
+    const summary = await writeSummary(job, results)
     const event: ValidationFinishedEvent = {
       type: 'validation_finished',
       checkpoint,

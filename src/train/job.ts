@@ -17,8 +17,8 @@ export interface JobContext {
   stopping: AbortSignal
   /** The wish to stop, from within. */
   stop(): void
-  /** A sign of life: something moved. */
-  alive(section: Section): void
+  /** A sign of life: something moved, in a case where one is meant. */
+  alive(section: Section, caseId?: string): void
   /** Where several ranks train: what tells the others. */
   leader: Leader | undefined
 }

@@ -17,9 +17,10 @@ import {
   type ValidateInput,
   validateOptionsSchema,
 } from '../config/schema.js'
+import type { RawCase } from '../dataset/raw.js'
 import { VoxgradError } from '../errors.js'
 import { native } from '../native/load.js'
-import { predictFolder } from '../predict/predict.js'
+import { openFolder, predictCases } from '../predict/predict.js'
 import { type Leader, requireDivisible } from '../ranks/leader.js'
 import { resolveBudget } from './budget.js'
 import { runEndValidation } from './end-validation.js'
@@ -42,6 +43,8 @@ export interface JobOptions {
   signal?: AbortSignal | undefined
   /** @internal Called at every sign of life, for a supervisor. */
   onAlive?: JobContext['alive'] | undefined
+  /** @internal Where several ranks share the job, of the first one. */
+  leader?: Leader | undefined
 }
 
 /** What train() and resume() take besides. */
@@ -50,8 +53,6 @@ export interface TrainJobOptions extends JobOptions {
   policies?: Policies | undefined
   /** @internal Given by a supervisor that starts the run again. */
   restart?: Restart | undefined
-  /** @internal Where several ranks train, of the first one. */
-  leader?: Leader | undefined
 }
 
 /**
@@ -175,7 +176,8 @@ export function validate(input: ValidateInput, settings: JobOptions = {}): Run<V
     if (saveProbabilities !== undefined) stored.validation = { ...stored.validation, saveProbabilities }
     const setup = await readRunSetup(folder, stored)
     requireCheckpoint(folder, checkpoint)
-    const trainer = await native().createTrainer(setup.trainerConfig)
+    const trainer = await (context.leader?.openTrainer(setup.trainerConfig, { isGroup: false }) ??
+      native().createTrainer(setup.trainerConfig))
     try {
       await trainer.loadCheckpoint({ path: folder.checkpoint(checkpoint), what: 'weights' })
       const found = await runEndValidation(trainer, setup, folder, checkpoint, context)
@@ -192,13 +194,26 @@ export function validate(input: ValidateInput, settings: JobOptions = {}): Run<V
 export function predict(input: PredictInput, settings: JobOptions = {}): Run<{ output: string; cases: number }> {
   return startJob(async (context) => {
     const options = parseOptions(predictOptionsSchema, input, 'options of predict')
-    const cases = await predictFolder(options, {
-      predict: (trainer, job) => watch(trainer, context, job),
-      onCase: (caseId, done, total, secondsLeft) =>
-        context.emit({ type: 'prediction_progress', caseId, done, total, secondsLeft }),
-      onNote: (text) => context.emit({ type: 'log', text }),
-    })
-    const result = { output: path.resolve(options.output), cases }
+    const cases = await openFolder(options, (text) => context.emit({ type: 'log', text }))
+    const begin = performance.now()
+    let done = 0
+    const onCase = (caseId: string) => {
+      done++
+      const secondsLeft = ((performance.now() - begin) / 1000 / done) * (cases.length - done)
+      context.emit({ type: 'prediction_progress', caseId, done, total: cases.length, secondsLeft })
+    }
+    const own = (part: RawCase[], stopping: AbortSignal) =>
+      predictCases(options, part, {
+        predict: (trainer, caseId, job) => watch(trainer, { ...context, stopping }, job, { caseId }),
+        onCase,
+      })
+    if (context.leader) {
+      const workOf = (part: RawCase[]) => ({ kind: 'prediction' as const, options, cases: part })
+      await context.leader.shareCases(cases, workOf, own, onCase, context)
+    } else {
+      await own(cases, context.stopping)
+    }
+    const result = { output: path.resolve(options.output), cases: cases.length }
     context.emit({ type: 'prediction_finished', ...result })
     return result
   }, settings)

@@ -19,9 +19,9 @@ export function nextStagesOf(plans: Plans, configuration: string): NextStage[] {
   return [names].flat().map((name) => ({ configuration: name, spacing: resolveConfiguration(plans, name).spacing }))
 }
 
-/** A case's segmentation for a next stage, as nnU-Net names it below the folder of the model. */
-export const nextStageFile = (modelFolder: string, stage: NextStage, caseId: string): string =>
-  path.join(modelFolder, 'predicted_next_stage', stage.configuration, `${caseId}.b2nd`)
+/** Where the segmentations for a next stage lie, CASE.b2nd, as nnU-Net names it below the folder of the model. */
+export const nextStageFolder = (modelFolder: string, stage: NextStage): string =>
+  path.join(modelFolder, 'predicted_next_stage', stage.configuration)
 
 export interface PreviousStageQuery {
   /** In place of the previous stage's own folder. */

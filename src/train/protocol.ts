@@ -7,8 +7,8 @@ import type {
   TrainInput,
   ValidateInput,
 } from '../config/schema.js'
-import type { ErrorCode, ErrorFacts } from '../errors.js'
 import type { RanksConfig } from '../native/binding.js'
+import type { Fault } from '../ranks/commands.js'
 import type { RunEvent } from './events.js'
 import type { Restart } from './job.js'
 import type { Section } from './watchdog.js'
@@ -19,8 +19,8 @@ export type Job =
   | { kind: 'preprocess'; options: PreprocessInput }
   | ({ kind: 'train'; options: TrainInput; restart?: Restart } & Ranked)
   | ({ kind: 'resume'; options: ResumeInput; restart?: Restart } & Ranked)
-  | { kind: 'validate'; options: ValidateInput }
-  | { kind: 'predict'; options: PredictInput }
+  | ({ kind: 'validate'; options: ValidateInput } & Ranked)
+  | ({ kind: 'predict'; options: PredictInput } & Ranked)
 
 /** A job that several processes may share: which of them this one is, and its own device. */
 export interface Ranked {
@@ -34,6 +34,6 @@ export type ToChild = { type: 'job'; job: Job } | { type: 'stop' }
 export type FromChild =
   | { type: 'event'; event: RunEvent }
   /** Something moved. */
-  | { type: 'alive'; section: Section }
+  | { type: 'alive'; section: Section; caseId: string | undefined }
   | { type: 'done'; result: unknown }
-  | { type: 'failed'; code: ErrorCode; facts: ErrorFacts; nativeBacktrace?: string }
+  | ({ type: 'failed' } & Fault)

@@ -99,7 +99,10 @@ async function runAllRanks<Result>(job: Job, devices: string[], context: JobCont
   const settled = new Map<number, Outcome<Result>>()
   const children = devices.map(async (device, rank) => {
     const own = { ...job, rank: { group: { ...group, rank, hostsStore: rank === 0 }, device } } as Job
-    const outcome = await runChild<Result>(own, rank === 0 ? context : silent, ending.signal)
+    const outcome = await runChild<Result>(own, rank === 0 ? context : silent, {
+      ending: ending.signal,
+      ranks: devices.length,
+    })
     settled.set(rank, outcome)
     return outcome
   })
@@ -140,12 +143,21 @@ async function freePort(): Promise<number> {
   return port
 }
 
-function runChild<Result>(job: Job, context: JobContext, ending?: AbortSignal): Promise<Outcome<Result>> {
+/**
+ * @param ending kills the child
+ * @param ranks how many such children share this machine
+ */
+function runChild<Result>(
+  job: Job,
+  context: JobContext,
+  { ending, ranks }: { ending?: AbortSignal; ranks?: number } = {},
+): Promise<Outcome<Result>> {
   // The child's output goes to stderr: stdout is for machine-readable output alone.
   const child = fork(fileURLToPath(new URL('./worker.js', import.meta.url)), [], {
     execArgv: [],
     serialization: 'advanced',
     stdio: ['ignore', 2, 2, 'ipc'],
+    env: ranks === undefined ? process.env : { ...process.env, LOCAL_WORLD_SIZE: String(ranks) },
   })
   const send = (message: ToChild) => child.connected && child.send(message)
   const stop = () => send({ type: 'stop' })
@@ -156,9 +168,7 @@ function runChild<Result>(job: Job, context: JobContext, ending?: AbortSignal): 
   const kill = () => child.kill('SIGKILL')
   process.once('exit', kill)
   ending?.addEventListener('abort', kill)
-  // Another rank than the first waits for what that one does: its own hang is seen there.
-  const isFollower = 'rank' in job && (job.rank?.group.rank ?? 0) > 0
-  const guard = guardAgainstHangs(child, isFollower)
+  const guard = guardAgainstHangs(child)
 
   return new Promise<Outcome<Result>>((resolve) => {
     child.on('message', (message: FromChild) => {
@@ -192,7 +202,7 @@ function errorOf({ code, facts, nativeBacktrace }: FromChild & { type: 'failed' 
 }
 
 /** Kills a child that shows no sign of life for too long. */
-function guardAgainstHangs(child: ChildProcess, isFollower: boolean) {
+function guardAgainstHangs(child: ChildProcess) {
   const watchdog = new Watchdog()
   let hang: VoxgradError | null = null
   let last = performance.now()
@@ -200,17 +210,18 @@ function guardAgainstHangs(child: ChildProcess, isFollower: boolean) {
     const now = performance.now()
     const found = watchdog.tick((now - last) / 1000)
     last = now
-    if (found === null || hang !== null || isFollower) return
+    if (found === null || hang !== null) return
     hang = new VoxgradError(
       'ERR_INTERNAL',
-      `The engine's process hung: nothing moved for ${found.seconds} s (${found.section}), so it was killed`,
+      `The engine's process hung: nothing moved for ${found.seconds} s (${found.place}), so it was killed`,
     )
     child.kill('SIGKILL')
   }, tickSeconds * 1000)
   return {
     takeIn(message: FromChild): void {
       if (message.type === 'event' && message.event.type === 'run_started') watchdog.allow(message.event.hangSeconds)
-      watchdog.alive(message.type === 'alive' ? message.section : undefined)
+      if (message.type === 'alive') watchdog.alive(message.section, message.caseId)
+      else watchdog.alive()
     },
     hang: () => hang,
     end: () => clearInterval(timer),

@@ -8,12 +8,13 @@ const everyMs = 100
  * Runs one native job. While it runs, the wish to stop is passed on (again and again, since a job that has not begun yet
  * forgets it), `onSnapshot` gets the counters, and each of their changes counts as a sign of life.
  * @param stopAfterMs ends the job by itself after that time
+ * @param caseId what the job is about, to be named if it hangs
  */
 export async function watch<Result>(
   trainer: NativeTrainer,
   { stopping, alive }: Pick<JobContext, 'stopping' | 'alive'>,
   job: () => Promise<Result>,
-  options: { onSnapshot?: (snapshot: Snapshot) => void; stopAfterMs?: number } = {},
+  options: { onSnapshot?: (snapshot: Snapshot) => void; stopAfterMs?: number; caseId?: string } = {},
 ): Promise<Result> {
   const begin = performance.now()
   let seen = ''
@@ -22,7 +23,7 @@ export async function watch<Result>(
     if (stopping.aborted || isOver) trainer.stop()
     const snapshot = trainer.snapshot()
     const place = `${snapshot.job} ${snapshot.done}`
-    if (place !== seen) alive(snapshot.job)
+    if (place !== seen) alive(snapshot.job, options.caseId)
     seen = place
     options.onSnapshot?.(snapshot)
   }

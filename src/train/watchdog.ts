@@ -1,15 +1,26 @@
 // Tells a hang from slow work: each part of a run has its own longest time without a sign of life.
 import type { Snapshot } from '../native/binding.js'
 
-/** What the engine's process is doing; `starting` until its first sign of life. */
-export type Section = Snapshot['job'] | 'starting' | 'saving'
+/**
+ * What the engine's process is doing; `starting` until its first sign of life, `following` while it waits for what rank 0
+ * tells it, however long.
+ */
+export type Section = Snapshot['job'] | 'starting' | 'saving' | 'following'
 
 /** What may take longer than a step, by this factor: preprocessing a case, loading one, saving, predicting a tile. */
-const slowSections: Partial<Record<Section, number>> = { starting: 60, other: 10, saving: 10, prediction: 10, idle: 10 }
+const slowSections: Partial<Record<Section, number>> = {
+  starting: 60,
+  other: 10,
+  saving: 10,
+  prediction: 10,
+  idle: 10,
+  following: Number.POSITIVE_INFINITY,
+}
 const medianFactor = 20
 
 export class Watchdog {
   #section: Section = 'starting'
+  #caseId: string | undefined
   #idleSeconds = 0
   /** Seconds between signs of life in training, of which the median is the pace of steps. */
   #gaps: number[] = []
@@ -23,10 +34,11 @@ export class Watchdog {
   }
 
   /** Takes in a sign of life. */
-  alive(section: Section = this.#section): void {
+  alive(section: Section = this.#section, caseId?: string): void {
     if (section === 'training' && this.#section === 'training')
       this.#gaps = [...this.#gaps, this.#idleSeconds].slice(-50)
     this.#section = section
+    this.#caseId = caseId
     this.#idleSeconds = 0
   }
 
@@ -35,9 +47,11 @@ export class Watchdog {
    * stopped process group), and counts for little.
    * @returns what hangs and for how long, once it is too long; else null
    */
-  tick(seconds: number): { section: Section; seconds: number } | null {
+  tick(seconds: number): { place: string; seconds: number } | null {
     this.#idleSeconds += Math.min(seconds, 2)
-    return this.#idleSeconds > this.#limit() ? { section: this.#section, seconds: Math.round(this.#idleSeconds) } : null
+    if (this.#idleSeconds <= this.#limit()) return null
+    const place = this.#caseId === undefined ? this.#section : `${this.#section} of ${this.#caseId}`
+    return { place, seconds: Math.round(this.#idleSeconds) }
   }
 
   #limit(): number {

@@ -1,5 +1,5 @@
 // The child process of the command line: runs one job, sends its events to the parent, and stops when told or left alone.
-import { VoxgradError } from '../errors.js'
+import { faultOf } from '../ranks/commands.js'
 import { followLeader } from '../ranks/follower.js'
 import { Leader } from '../ranks/leader.js'
 import type { Run } from './events.js'
@@ -31,21 +31,22 @@ async function work(job: Job): Promise<void> {
     await leader?.end({ result })
     await leave({ type: 'done', result })
   } catch (error) {
-    const report = failure(error)
-    await leader?.end({ error: report })
-    await leave(report)
+    const fault = faultOf(error)
+    await leader?.end({ error: fault })
+    await leave({ type: 'failed', ...fault })
   }
 }
 
 /** Signs of life are passed on, one a second at most as long as it is the same thing that moves. */
 const supervised: JobOptions = { onAlive: passOnAlive }
-let lastAlive: { section: Section; at: number } | undefined
+let lastAlive: { place: string; at: number } | undefined
 
-function passOnAlive(section: Section): void {
+function passOnAlive(section: Section, caseId?: string): void {
   const at = performance.now()
-  if (lastAlive?.section === section && at - lastAlive.at < 1000) return
-  lastAlive = { section, at }
-  void send({ type: 'alive', section })
+  const place = `${section} ${caseId}`
+  if (lastAlive?.place === place && at - lastAlive.at < 1000) return
+  lastAlive = { place, at }
+  void send({ type: 'alive', section, caseId })
 }
 
 function start(job: Job, leader: Leader | undefined): Run<unknown> {
@@ -63,21 +64,9 @@ function start(job: Job, leader: Leader | undefined): Run<unknown> {
     case 'resume':
       return resume(job.options, { ...supervised, leader, restart: job.restart })
     case 'validate':
-      return validate(job.options, supervised)
+      return validate(job.options, { ...supervised, leader })
     case 'predict':
-      return predict(job.options, supervised)
-  }
-}
-
-function failure(error: unknown): FromChild & { type: 'failed' } {
-  const known = error instanceof VoxgradError
-  const { message, stack } = error as Error
-  const backtrace = known ? error.nativeBacktrace : stack
-  return {
-    type: 'failed',
-    code: known ? error.code : 'ERR_INTERNAL',
-    facts: known ? error.facts : { found: message },
-    ...(backtrace ? { nativeBacktrace: backtrace } : {}),
+      return predict(job.options, { ...supervised, leader })
   }
 }
 

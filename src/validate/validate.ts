@@ -9,7 +9,7 @@ import { makeFolder, writeFileAtomically } from '../files.js'
 import type { ExportedSegmentation, NativeTrainer, PredictionJob } from '../native/binding.js'
 import { native } from '../native/load.js'
 import { type ExportFormat, exportCase } from '../preprocess/export-case.js'
-import { caseMetrics, type LabelMetrics } from './metrics.js'
+import { caseMetrics } from './metrics.js'
 import { type CaseResult, type Summary, summarize, summaryText } from './summary.js'
 
 export interface CaseValidation extends ExportFormat {
@@ -22,8 +22,8 @@ export interface CaseValidation extends ExportFormat {
   ignoreLabel: number | undefined
   /** In a cascade: folder of the previous stage's segmentations. */
   previousStage: string | null
-  /** What the next stages of a cascade train on: their spacing, and the file of a case. */
-  nextStages: { spacing: number[]; file(caseId: string): string }[]
+  /** What the next stages of a cascade train on: their spacing, and the folder of the cases. */
+  nextStages: { spacing: number[]; folder: string }[]
   /** The plans' patch size. */
   patchSize: number[]
   window: PredictionJob
@@ -33,34 +33,32 @@ export interface ValidationHooks {
   /** Runs one prediction; it may end it early, which rejects. */
   predict<Result>(caseId: string, job: () => Promise<Result>): Promise<Result>
   /** A case is predicted, compared and written. */
-  onCase(caseId: string, metrics: Map<string, LabelMetrics>): void
+  onCase(caseId: string, result: CaseResult): void
 }
 
 /**
- * Predicts every case with the trainer's present weights; writes the segmentations and summary.json. While one case is
- * exported and compared, the next one is predicted.
+ * Predicts every case with the trainer's present weights and writes the segmentations. While one case is exported and
+ * compared, the next one is predicted.
  * @throws VoxgradError ERR_DATASET where a reference is missing or does not fit its case, ERR_DISK
  */
 export async function validateCases(
   trainer: NativeTrainer,
   job: CaseValidation,
   hooks: ValidationHooks,
-): Promise<Summary> {
-  const results: CaseResult[] = []
+): Promise<void> {
   const finishCase = async (caseId: string, prediction: Awaited<ReturnType<NativeTrainer['predictCase']>>) => {
     const geometry = geometryOfProperties(prediction.geometry)
     const pickle = path.join(job.dataFolder, `${caseId}.pkl`)
     const stem = path.join(job.outputFolder, caseId)
     const segmentation = await exportCase(stem, { ...prediction, geometry }, job, pickle)
-    for (const { spacing: nextSpacing, file } of job.nextStages) {
+    for (const { spacing: nextSpacing, folder } of job.nextStages) {
+      const file = path.join(folder, `${caseId}.b2nd`)
       const { exportPlan, patchSize } = job
       const { logits, properties } = prediction
-      await makeFolder(path.dirname(file(caseId)))
-      await native().exportNextStage({ ...exportPlan, logits, properties, nextSpacing, patchSize, file: file(caseId) })
+      await makeFolder(folder)
+      await native().exportNextStage({ ...exportPlan, logits, properties, nextSpacing, patchSize, file })
     }
-    const result = await compare(job, caseId, segmentation)
-    results.push(result)
-    hooks.onCase(caseId, result.metrics)
+    hooks.onCase(caseId, await compare(job, caseId, segmentation))
   }
   let exporting: Promise<void> = Promise.resolve()
   try {
@@ -76,11 +74,18 @@ export async function validateCases(
   } finally {
     await exporting
   }
+}
+
+/** Writes the summary.json of all cases. */
+export async function writeSummary(
+  { outputFolder, targets }: Pick<CaseValidation, 'outputFolder' | 'targets'>,
+  results: CaseResult[],
+): Promise<Summary> {
   const summary = summarize(
     results,
-    job.targets.map(({ key }) => key),
+    targets.map(({ key }) => key),
   )
-  await writeFileAtomically(path.join(job.outputFolder, 'summary.json'), summaryText(summary))
+  await writeFileAtomically(path.join(outputFolder, 'summary.json'), summaryText(summary))
   return summary
 }
 

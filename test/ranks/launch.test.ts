@@ -1,26 +1,13 @@
 // Trainings that several processes share, started by each launcher as a user would: the same run as one process makes,
 // through a stop, a kill and other numbers of ranks.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { native } from '../../src/native/load.js'
 import type { EpochLine } from '../../src/train/events.js'
 import { train } from '../../src/train/jobs.js'
 import { makeSmallDataset, regionsWithIgnore, type SmallDataset, smallRun } from '../train/small-dataset.js'
-
-const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
-const isThere = native().versions().collectives === 'gloo'
-if (!isThere) console.log('launchers of ranks skipped: the addon was built without Gloo (Debian: libgloo-dev)')
-
-const torchrun = [
-  process.env.VOXGRAD_TORCHRUN,
-  path.join(process.env.HOME ?? '', '.cache/voxgrad-peer/bin/torchrun'),
-  'torchrun',
-].find((program) => program !== undefined && spawnSync(program, ['--help']).status === 0)
-if (torchrun === undefined) console.log('torchrun skipped: there is none (VOXGRAD_TORCHRUN names it)')
+import { childrenOf, freePort, hasCollectives, main, start, torchrun, voxgrad } from './processes.js'
 
 let dataset: SmallDataset
 beforeAll(async () => {
@@ -38,18 +25,6 @@ const trainArguments = (name: string, ...more: string[]) => [
   ...Object.entries(dataset.folders).flatMap(([root, folder]) => [`--${root}`, folder]),
   ...more,
 ]
-
-function start(program: string, args: string[], environment: NodeJS.ProcessEnv = {}) {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } })
-  const output = { stdout: '', stderr: '' }
-  child.stdout.on('data', (text: Buffer) => (output.stdout += text))
-  child.stderr.on('data', (text: Buffer) => (output.stderr += text))
-  const ended = new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) =>
-    child.on('close', (code) => resolve({ code, ...output })),
-  )
-  return { child, ended }
-}
-const voxgrad = (...args: string[]) => start(process.execPath, [main, ...args])
 
 const epochsOf = (name: string) =>
   readFileSync(path.join(folderOf(name), 'metrics.jsonl'), 'utf8')
@@ -78,26 +53,12 @@ async function difference(first: string, second: string): Promise<number> {
   return largest / scale
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
-
-/** Processes of the engine below a command. */
-function childrenOf({ pid }: ChildProcess): number[] {
-  const { stdout } = spawnSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' })
-  return stdout.split('\n').filter(Boolean).map(Number)
-}
-
 async function untilEpoch(name: string, epochs: number): Promise<void> {
   const file = path.join(folderOf(name), 'metrics.jsonl')
   while (!existsSync(file) || epochsOf(name).length < epochs) await new Promise((resolve) => setTimeout(resolve, 20))
 }
 
-describe.skipIf(!isThere)('several ranks', () => {
+describe.skipIf(!hasCollectives)('several ranks', () => {
   beforeAll(async () => {
     const { code, stderr } = await voxgrad(...trainArguments('alone')).ended
     expect([code, stderr]).toEqual([0, ''])

@@ -101,7 +101,19 @@ describe('the watchdog', () => {
   ])('calls %s a hang after %d s without a sign of life', (section, limit) => {
     const watchdog = new Watchdog()
     watchdog.alive(section)
-    expect(wait(watchdog, 5000)).toEqual({ section, seconds: limit + 1, waited: limit + 1 })
+    expect(wait(watchdog, 5000)).toEqual({ place: section, seconds: limit + 1, waited: limit + 1 })
+  })
+
+  test('names the case', () => {
+    const watchdog = new Watchdog()
+    watchdog.alive('prediction', 'box_1')
+    expect(wait(watchdog, 5000)?.place).toBe('prediction of box_1')
+  })
+
+  test('leaves a rank alone that waits for what rank 0 tells it', () => {
+    const watchdog = new Watchdog()
+    watchdog.alive('following')
+    expect(wait(watchdog, 100_000)).toBeNull()
   })
 
   test('waits 20 times the usual step', () => {
