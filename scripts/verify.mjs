@@ -25,6 +25,7 @@ const suites = [
   'simultaneous-starts',
   'run-kills',
   'signals',
+  'rank-faults',
   'many-epochs',
   'libtorch',
   'parity',

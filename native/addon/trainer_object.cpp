@@ -308,6 +308,7 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
     result.Set("total", static_cast<double>(now.total));
     result.Set("step", static_cast<double>(now.step));
     result.Set("lossOfLastStep", now.last_loss);
+    result.Set("waitsForRanks", now.waits_for_ranks);
     return result;
   }
 

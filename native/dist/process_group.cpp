@@ -45,13 +45,15 @@ ProcessGroup::Work ProcessGroup::start_sum(const at::Tensor& tensor) {
 }
 
 void ProcessGroup::wait(const Work& work) {
+  is_waiting_ = true;
   with_failures(rank_, ranks_, [&] { return work->wait(); });
+  is_waiting_ = false;
 }
 
 void ProcessGroup::broadcast(const at::Tensor& tensor) {
   with_failures(rank_, ranks_, [&] {
     std::vector<at::Tensor> tensors = {tensor};
-    return backend_->broadcast(tensors)->wait();
+    return wait(backend_->broadcast(tensors));
   });
 }
 
@@ -61,7 +63,7 @@ std::vector<double> ProcessGroup::largest(const std::vector<double>& values) {
     std::vector<at::Tensor> tensors = {column};
     c10d::AllreduceOptions options;
     options.reduceOp = c10d::ReduceOp::MAX;
-    host_->allreduce(tensors, options)->wait();
+    wait(host_->allreduce(tensors, options));
     return std::vector<double>(column.data_ptr<double>(), column.data_ptr<double>() + column.numel());
   });
 }

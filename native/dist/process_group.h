@@ -1,5 +1,6 @@
 // The processes that train one network together, over PyTorch's collectives (c10d): Gloo on the CPU, NCCL on CUDA.
 #pragma once
+#include <atomic>
 #include <memory>
 #include <torch/csrc/distributed/c10d/Backend.hpp>
 #include <vector>
@@ -38,6 +39,9 @@ class ProcessGroup {
   /// The largest of each of the host's numbers, over all ranks.
   std::vector<double> largest(const std::vector<double>& values);
 
+  /// Whether this rank waits for others just now; may be asked from any thread.
+  bool is_waiting() const { return is_waiting_; }
+
  private:
   ProcessGroup(c10::intrusive_ptr<c10d::Backend> device_backend, c10::intrusive_ptr<c10d::Backend> host_backend)
       : backend_(std::move(device_backend)),
@@ -47,6 +51,7 @@ class ProcessGroup {
 
   c10::intrusive_ptr<c10d::Backend> backend_, host_;
   int64_t rank_, ranks_;
+  std::atomic<bool> is_waiting_ = false;
 };
 
 /// A backend of c10d, all of whose ranks have met. Each lies in a file of its own, since its headers do not come with

@@ -273,7 +273,9 @@ std::optional<DeviceMemory> Trainer::device_memory() const {
 
 Snapshot Trainer::snapshot() const {
   const std::lock_guard lock(snapshot_mutex_);
-  return snapshot_;
+  Snapshot now = snapshot_;
+  now.waits_for_ranks = group_ && group_->is_waiting();
+  return now;
 }
 
 void Trainer::advance(int64_t done, float loss) {

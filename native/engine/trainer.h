@@ -60,6 +60,7 @@ struct Snapshot {
   int64_t done = 0, total = 0;
   uint64_t step = 0;
   float last_loss = 0;  // NaN on an accelerator, where reading it would make the host wait
+  bool waits_for_ranks = false;
 };
 
 /// All calls but snapshot() and stop() must come from one thread (native/addon/job_thread.h gives each trainer its

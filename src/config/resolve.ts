@@ -106,6 +106,7 @@ export function resolveTrainerConfig(
     | 'device'
     | 'precision'
     | 'threads'
+    | 'watchdog'
     | 'seed'
     | 'deterministic'
     | 'cudaGraph'
@@ -166,7 +167,7 @@ export function resolveTrainerConfig(
       clipNorm: clipNorm ?? Number.POSITIVE_INFINITY,
     },
     augmentation,
-    group: aloneInGroup,
+    group: { ...aloneInGroup, timeoutSeconds: options.watchdog.rankSeconds },
   }
 }
 

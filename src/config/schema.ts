@@ -439,6 +439,9 @@ export const trainOptionsSchema = z.strictObject({
       hangSeconds: positive
         .default(60)
         .describe('A step without a sign of life for this long, and 20 times its usual time, counts as a hang'),
+      rankSeconds: positive
+        .default(120)
+        .describe('Of several ranks: one that the others wait for longer in the middle of a step counts as lost'),
     })
     .prefault({}),
   validation: slidingWindowSchema

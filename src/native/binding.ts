@@ -329,6 +329,8 @@ export interface Snapshot {
   /** Global training step. */
   step: number
   lossOfLastStep: number
+  /** Another rank has not come so far; this one is not what hangs. */
+  waitsForRanks: boolean
 }
 
 export interface PredictionJob {

@@ -23,6 +23,9 @@ export type CaseWork =
 type Word = { caseId: string; result: CaseResult | undefined } | { stopped: true } | { fault: Fault }
 
 const pollMs = 100
+/** Of a rank at work on cases: a number that grows. */
+const pulse = (rank: number) => `pulse/${rank}`
+const pulseEveryMs = 1000
 const nameOf = (share: number, rank: number, index: number) => `cases/${share}/${rank}/${index}`
 
 /** A rank's cases of all, as nnU-Net deals them out (perform_actual_validation). */
@@ -32,7 +35,7 @@ export const partOf = <Item>(items: readonly Item[], rank: number, ranks: number
 /**
  * On rank 0: waits for every case of another rank's part.
  * @param stop the wish to stop, which that rank may have
- * @throws VoxgradError what the rank failed with, ERR_STOPPED
+ * @throws VoxgradError what the rank failed with, ERR_RANK where it gives no sign of life, ERR_STOPPED
  */
 export async function hearOfCases(
   group: RanksConfig,
@@ -40,10 +43,17 @@ export async function hearOfCases(
   onCase: (caseId: string, result: CaseResult | undefined) => void,
   { stopping, stop }: Pick<JobContext, 'stopping' | 'stop'>,
 ): Promise<void> {
+  let last = { pulse: null as string | null, at: performance.now() }
   for (let index = 0; index < count; index++) {
     let text = await native().findText(group, nameOf(share, rank, index))
     while (text === null) {
       if (stopping.aborted) throw new VoxgradError('ERR_STOPPED', 'The wait for other ranks was ended')
+      const now = await native().findText(group, pulse(rank))
+      if (now !== last.pulse) last = { pulse: now, at: performance.now() }
+      if (performance.now() - last.at > 1000 * group.timeoutSeconds) {
+        const found = `no sign of life for ${group.timeoutSeconds} s, in its case ${index + 1} of ${count}`
+        throw new VoxgradError('ERR_RANK', { where: `rank ${rank}`, found })
+      }
       await sleep(pollMs)
       text = await native().findText(group, nameOf(share, rank, index))
     }
@@ -101,6 +111,15 @@ export async function doCases(
   }
 }
 
+/** Listens for rank 0, and gives it signs of life. */
 async function untilCommand(group: RanksConfig, index: number, finished: AbortSignal): Promise<void> {
-  while (!finished.aborted && !(await hasCommand(group, index))) await sleep(pollMs)
+  for (
+    let said = Number.NEGATIVE_INFINITY;
+    !finished.aborted && !(await hasCommand(group, index));
+    await sleep(pollMs)
+  ) {
+    if (performance.now() - said < pulseEveryMs) continue
+    said = performance.now()
+    await native().leaveText(group, pulse(group.rank), String(said))
+  }
 }

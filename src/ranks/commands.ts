@@ -1,4 +1,5 @@
 // What rank 0 tells the other ranks: the calls of its trainer that all must make, in order, at the store where they meet.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { deserialize, serialize } from 'node:v8'
 import { type ErrorCode, type ErrorFacts, VoxgradError } from '../errors.js'
 import type { NativeTrainer, RanksConfig, TrainerConfig } from '../native/binding.js'
@@ -42,10 +43,30 @@ const decode = (text: string) => deserialize(Buffer.from(text, 'base64')) as Com
 export const leaveCommand = (group: RanksConfig, index: number, command: Command): Promise<void> =>
   native().leaveText(group, name(index), encode(command))
 
-/** Waits as long as rank 0 lives. */
-export async function awaitCommand(group: RanksConfig, index: number): Promise<Command> {
+/**
+ * Waits as long as the store answers.
+ * @throws VoxgradError ERR_RANK where it does not for so many seconds
+ */
+export async function awaitCommand(group: RanksConfig, index: number, seconds: number): Promise<Command> {
+  const over = new AbortController()
   const days = 365
-  return decode(await native().awaitText(group, name(index), days * 86_400))
+  const command = native().awaitText(group, name(index), days * 86_400)
+  // A network that is cut says nothing, so the store is asked now and then.
+  const silence = untilSilent(group, index, seconds, over.signal)
+  return decode(await Promise.race([command, silence]).finally(() => over.abort()))
+}
+
+/** Rejects once the store has not answered for so many seconds. */
+async function untilSilent(group: RanksConfig, index: number, seconds: number, over: AbortSignal): Promise<never> {
+  while (!over.aborted) {
+    const answer = await Promise.race([hasCommand(group, index), sleep(1000 * seconds, null, { signal: over })])
+    if (answer === null) {
+      const where = `rank ${group.rank} of ${group.ranks}`
+      throw new VoxgradError('ERR_RANK', { where, found: `no answer from rank 0 at ${group.address} for ${seconds} s` })
+    }
+    await sleep(1000 * Math.min(5, seconds / 10), null, { signal: over })
+  }
+  return new Promise(() => {})
 }
 
 /** Whether rank 0 has told the next thing by now. */

@@ -18,15 +18,18 @@ export async function followLeader(
   context: Pick<JobContext, 'stopping' | 'alive'>,
 ): Promise<unknown> {
   let trainer: NativeTrainer | undefined
+  let { timeoutSeconds } = group
   try {
     for (let index = 0; ; index++) {
       context.alive('following')
-      const command = await awaitCommand(group, index)
+      const command = await awaitCommand(group, index, timeoutSeconds)
       switch (command.kind) {
         case 'open': {
           const { config } = command
           const isShared = config.group.ranks > 1
-          const own = isShared ? { ...group, attempt: config.group.attempt } : config.group
+          const { attempt } = config.group
+          timeoutSeconds = config.group.timeoutSeconds
+          const own = isShared ? { ...group, attempt, timeoutSeconds } : config.group
           trainer = await native().createTrainer({ ...config, device: device ?? config.device, group: own })
           break
         }

@@ -51,7 +51,9 @@ export class Leader {
    */
   async openTrainer(config: TrainerConfig, { isGroup = true } = {}): Promise<NativeTrainer> {
     // Each trainer's processes meet anew.
-    const group = isGroup ? { ...this.group, attempt: `${this.group.attempt}/${this.#trainers++}` } : config.group
+    const { timeoutSeconds } = config.group
+    const attempt = `${this.group.attempt}/${this.#trainers++}`
+    const group = isGroup ? { ...this.group, attempt, timeoutSeconds } : config.group
     await this.#tell({ kind: 'open', config: { ...config, group } })
     const trainer = await native().createTrainer({ ...config, group })
     return new Proxy(trainer, {

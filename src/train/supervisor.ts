@@ -90,6 +90,9 @@ function runRanks<Result>(job: Job, ranks: Ranks | null, context: JobContext): P
 /** Milliseconds in which the other ranks find out that one is gone, and say what they know. */
 const lastWordsMs = 5000
 
+/** Milliseconds for a process to end after its last word. */
+const graceMs = 5000
+
 /** One process a device. The first fault of any ends all. */
 async function runAllRanks<Result>(job: Job, devices: string[], context: JobContext): Promise<Outcome<Result>> {
   const port = await freePort()
@@ -157,7 +160,12 @@ function runChild<Result>(
     execArgv: [],
     serialization: 'advanced',
     stdio: ['ignore', 2, 2, 'ipc'],
-    env: ranks === undefined ? process.env : { ...process.env, LOCAL_WORLD_SIZE: String(ranks) },
+    env: {
+      ...process.env,
+      ...(ranks === undefined ? {} : { LOCAL_WORLD_SIZE: String(ranks) }),
+      // c10d warns of waits that end as they are meant to.
+      ...('rank' in job && job.rank ? { TORCH_CPP_LOG_LEVEL: process.env.TORCH_CPP_LOG_LEVEL ?? 'ERROR' } : {}),
+    },
   })
   const send = (message: ToChild) => child.connected && child.send(message)
   const stop = () => send({ type: 'stop' })
@@ -186,13 +194,15 @@ function runChild<Result>(
     // After an ordinary end the promise is settled already, and settling it again changes nothing.
     child.on('exit', (code, killedBy) => {
       const report = () => resolve({ kind: 'crashed', error: guard.hang() ?? suddenEnd(code, killedBy) })
+      process.off('exit', kill)
       // Its last messages may still be on their way.
       if (child.connected) child.once('disconnect', report)
       else report()
     })
   }).finally(() => {
     guard.end()
-    process.off('exit', kill)
+    // It has said its last word; calls that never return must not keep it.
+    setTimeout(kill, graceMs).unref()
     context.stopping.removeEventListener('abort', stop)
   })
 }

@@ -23,7 +23,8 @@ export async function watch<Result>(
     if (stopping.aborted || isOver) trainer.stop()
     const snapshot = trainer.snapshot()
     const place = `${snapshot.job} ${snapshot.done}`
-    if (place !== seen) alive(snapshot.job, options.caseId)
+    // A rank that waits for others lives; whom it waits for shows by its own silence.
+    if (place !== seen || snapshot.waitsForRanks) alive(snapshot.job, options.caseId)
     seen = place
     options.onSnapshot?.(snapshot)
   }

@@ -39,7 +39,7 @@ export async function freePort(): Promise<number> {
 }
 
 /** Processes of the engine below a command. */
-export function childrenOf({ pid }: ChildProcess): number[] {
+export function childrenOf({ pid }: Pick<ChildProcess, 'pid'>): number[] {
   const { stdout } = spawnSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' })
   return stdout.split('\n').filter(Boolean).map(Number)
 }
