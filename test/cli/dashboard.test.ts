@@ -96,7 +96,7 @@ test('goes beside a training with the steps of its epoch, and ends with it', asy
   const training = ['train', '9', '3d_fullres', '0', '--plans', 'nnUNetPlansTiny', ...budget]
   const { line, exit } = start([...training, '--dashboard', '--dashboard-port', '0'], dataset.folders)
   const { url } = await line('dashboard')
-  const run = await untilRun(url as string, ({ progress }) => (progress?.done ?? 0) > 0)
+  const run = await untilRun(url as string, ({ progress }) => progress?.job === 'training' && progress.done > 0)
   expect(run).toMatchObject({ status: 'running', epochs: 2, progress: { job: 'training', total: 20 } })
   expect(await exit).toBe(0)
   await expect(fetch(url as string)).rejects.toThrow()
