@@ -147,6 +147,7 @@ interface LoadedEngine {
   libtorch: string
   compiler: string
   cpu: string
+  collectives: string
   /** The libtorch_cpu.so that is in memory. */
   library: string
 }
@@ -210,7 +211,22 @@ async function checkEngine(): Promise<Found[]> {
   return [
     { name: 'libtorch', verdict: 'ok', found: `${engine.libtorch}, ${kindOf(folder)}, ${folder}` },
     { name: 'addon', verdict: 'ok', found: `loads; built by compiler ${engine.compiler}, runs with ${engine.cpu}` },
+    checkCollectives(engine.collectives),
   ]
+}
+
+const glooHeader = '/usr/include/gloo/context.h'
+
+/** What several processes need to train one network; a training on one device does without. */
+function checkCollectives(collectives: string): Found {
+  const name = 'collectives'
+  if (collectives !== 'none')
+    return { name, verdict: 'ok', found: `${collectives}; several processes can train together` }
+  const found = 'built without Gloo; train --devices and torchrun are refused, one device needs none'
+  const remedy = existsSync(glooHeader)
+    ? `${setupRemedy}, which now builds it in`
+    : `apt-get install libgloo-dev, then: ${setupRemedy}`
+  return { name, verdict: 'note', found, remedy }
 }
 
 const kindOf = (libtorch: string): string =>

@@ -121,6 +121,28 @@ describe('the addon', () => {
   })
 })
 
+describe('collectives', () => {
+  const load = path.join(pack, 'dist/native/load.js')
+
+  test.each([
+    ['gloo', 'ok', /^gloo; several processes/, undefined],
+    ['none', 'note', /^built without Gloo/, expect.stringMatching(/npx voxgrad setup/)],
+  ])('%s', (collectives, verdict, found, remedy) => {
+    const whole = readFileSync(load, 'utf8')
+    writeFileSync(path.join(path.dirname(load), 'load-whole.js'), whole)
+    const versions = { libtorch: '2.15.0', compiler: '12', cpu: 'AVX2', collectives }
+    writeFileSync(
+      load,
+      `export * from './load-whole.js'\nexport const native = () => ({ versions: () => (${JSON.stringify(versions)}) })\n`,
+    )
+    writeFileSync(addon, '')
+    const { named } = doctor()
+    writeFileSync(load, whole)
+    expect(named('collectives')).toMatchObject({ group: 'Engine', verdict, found: expect.stringMatching(found) })
+    expect(named('collectives')?.remedy).toEqual(remedy)
+  })
+})
+
 describe('programs', () => {
   test('that are missing are faults before the build, each with the command that brings it', () => {
     rmSync(addon, { force: true })
