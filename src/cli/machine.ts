@@ -408,6 +408,10 @@ async function checkFolder(root: 'raw' | 'preprocessed' | 'results', options: Fo
     const remedy = 'Change its owner or mode, or choose another folder'
     return { name, verdict: 'fault', found: `${found}; no permission to ${deed} ${existing}`, remedy }
   }
+  if (root === 'raw' && existing !== path.resolve(folder)) {
+    const remedy = `Check ${variable}, or bring a dataset in: voxgrad import FOLDER --id N`
+    return { name, verdict: 'note', found: `${folder} is not there`, remedy }
+  }
   if (root === 'raw' || free >= 5 * gibibyte) return { name, verdict: 'ok', found }
   return { name, verdict: 'note', found, remedy: 'Free some space: a training may need several GiB' }
 }
