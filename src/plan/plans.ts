@@ -1,4 +1,6 @@
 // nnU-Net's fingerprint and plans files: their types (the keys are the files' own), reading, inheritance.
+import { existsSync, readdirSync } from 'node:fs'
+import path from 'node:path'
 import { didYouMean } from '../config/issues.js'
 import { VoxgradError } from '../errors.js'
 import { readJson } from '../files.js'
@@ -117,7 +119,22 @@ const requiredOfConfiguration = [
  * @throws VoxgradError ERR_PLANS if it is missing or no plans file, ERR_FORMAT if it is no JSON
  */
 export async function readPlans(file: string): Promise<Plans> {
+  const others = existsSync(file) ? [] : plansIn(path.dirname(file))
+  if (others.length > 0) {
+    throw new VoxgradError('ERR_PLANS', {
+      where: file,
+      required: 'a plans file of this name',
+      found: `only ${others.join(', ')} beside it`,
+      remedy: `Choose one that is there, such as --plans ${others[0]}, or write these plans with \`voxgrad plan DATASET\`.`,
+    })
+  }
   return checkPlans(await readJson(file, 'plans file', 'ERR_PLANS'), file)
+}
+
+/** Names of the plans in a folder of preprocessed data. */
+function plansIn(folder: string): string[] {
+  const files = existsSync(folder) ? readdirSync(folder) : []
+  return files.flatMap((name) => /^(.*plans.*)\.json$/i.exec(name)?.[1] ?? []).sort()
 }
 
 /** What becomes the name of a folder or file, with its place. */

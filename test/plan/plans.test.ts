@@ -104,5 +104,11 @@ describe('readPlans', () => {
     await expect(readPlans(file)).rejects.toThrow(/found a file without plans_name/)
     writeFileSync(file, JSON.stringify(plansWith({ a: base })))
     expect((await readPlans(file)).plans_name).toBe('nnUNetPlans')
+    const absent = path.join(path.dirname(file), 'nnUNetPlansOther.json')
+    const name = path.basename(file, '.json')
+    await expect(readPlans(absent)).rejects.toMatchObject({
+      code: 'ERR_PLANS',
+      remedy: expect.stringMatching(`--plans ${name},`),
+    })
   })
 })
