@@ -11,6 +11,7 @@ import { findRuns, overviewOf } from '../train/overview.js'
 import type { RunFolder, RunRecord } from '../train/run-folder.js'
 import { OutsideError, openInside, readInside } from './inside.js'
 import { type Lines, type Progress, type RunState, weights } from './messages.js'
+import { isNnunetRun, NnunetRun } from './nnunet-run.js'
 import { RunLines } from './run-lines.js'
 import { Tail } from './tail.js'
 
@@ -39,7 +40,10 @@ interface Entry extends Omit<WatchedRun, 'state'> {
   state: RunState | undefined
   id: string
   name: string
-  tail: Tail
+  /** Gives the lines of metrics.jsonl. */
+  tail: Pick<Tail, 'read'>
+  /** Where nnU-Net itself trained. */
+  nnunet: NnunetRun | undefined
   /** Tells whether run.json was written again. */
   recordStamp: string
   fault: string | null
@@ -123,28 +127,31 @@ export class RunsWatch {
   async #search(): Promise<void> {
     // A folder that is missing, or may not be read for now, has no runs.
     this.#root = await realpath(this.folder).catch(() => this.folder)
-    const found = await findRuns(this.#root).catch(() => [])
+    const found = await findRuns(this.#root, isNnunetRun).catch(() => [])
     const names = new Map(found.map((folder) => [path.relative(this.#root, folder.folder) || '.', folder]))
     for (const [name, folder] of names) {
       const id = idOf(name)
       if (!this.#entries.has(id)) this.#entries.set(id, this.#entryOf(id, name, folder))
     }
-    for (const { id, name } of [...this.#entries.values()]) {
-      if (names.has(name)) continue
+    for (const { id, name, nnunet, folder } of [...this.#entries.values()]) {
+      // A run of nnU-Net that voxgrad has taken over begins anew, at the next search.
+      if (names.has(name) && !(nnunet && existsSync(folder.recordFile))) continue
       this.#entries.delete(id)
       this.#tell({ type: 'gone', id, sequence: ++this.#sequence })
     }
   }
 
   #entryOf(id: string, name: string, folder: RunFolder): Entry {
+    const nnunet = existsSync(folder.recordFile) ? undefined : new NnunetRun(folder, () => this.#root)
     return {
       id,
       name,
       folder,
+      nnunet,
       state: undefined,
       stateSequence: 0,
       lines: new RunLines(),
-      tail: new Tail(() => openInside([this.#root], folder.metricsFile)),
+      tail: nnunet ?? new Tail(() => openInside([this.#root], folder.metricsFile)),
       record: undefined,
       recordStamp: '',
       fault: null,
@@ -175,6 +182,7 @@ export class RunsWatch {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
       entry.fault = error instanceof OutsideError ? `${error.message}, so it is not read.` : (error as Error).message
     }
+    if (entry.nnunet && entry.record) entry.record = { ...entry.record, status: await entry.nnunet.status() }
     const { folder, progress = null } = this.#progress ?? {}
     const state = stateOf(entry, folder === entry.folder.folder ? progress : null)
     if (JSON.stringify(state) === JSON.stringify(entry.state)) return
@@ -184,14 +192,17 @@ export class RunsWatch {
   }
 
   async #readRecord(entry: Entry): Promise<void> {
-    const { recordFile, modelFolder } = entry.folder
+    const { modelFolder } = entry.folder
+    const { recordFile } = entry.nnunet ?? entry.folder
     const { ino, size, mtimeMs } = await stat(recordFile)
     const stamp = `${ino} ${size} ${mtimeMs}`
     if (stamp === entry.recordStamp) return
     entry.recordStamp = stamp
     entry.fault = null
     entry.record = undefined
-    entry.record = parseJson(await readInside([this.#root], recordFile), recordFile) as RunRecord
+    entry.record = entry.nnunet
+      ? await entry.nnunet.record()
+      : (parseJson(await readInside([this.#root], recordFile), recordFile) as RunRecord)
     const dataset = await readDatasetJson(path.join(modelFolder, 'dataset.json')).catch(() => undefined)
     entry.labels = dataset?.targets.map(({ name }) => name) ?? []
   }
@@ -207,7 +218,9 @@ function stateOf(entry: Entry, progress: Progress | null): RunState {
   if (record && fault === null) {
     try {
       const overview = overviewOf(folder, record, entry.lines.overviewLines, ownerOf(folder.folder))
-      const isLive = overview.status === 'running'
+      // nnU-Net holds no lock.
+      const status = entry.nnunet ? record.status : overview.status
+      const isLive = status === 'running'
       return {
         id,
         name,
@@ -215,7 +228,7 @@ function stateOf(entry: Entry, progress: Progress | null): RunState {
         configuration: overview.configuration,
         plans: overview.plans,
         fold: String(overview.fold),
-        status: overview.status,
+        status,
         reason: overview.error ?? overview.reason,
         epoch: overview.epoch,
         epochs: overview.epochs,

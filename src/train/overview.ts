@@ -96,18 +96,21 @@ function secondsLeft(epochs: readonly EpochCurve[], stepsLeft: number): number |
 
 const deepest = 5
 
+const isRun = (folder: string): boolean => existsSync(path.join(folder, 'run.json'))
+
 /**
  * Every run folder below a folder, itself included, in the order of their paths. Symbolic links are not followed, and what
  * may not be read below it is left out.
+ * @param isFound what else is a run's folder than one with run.json
  */
-export async function findRuns(root: string, depth = 0): Promise<RunFolder[]> {
-  if (existsSync(path.join(root, 'run.json'))) return [new RunFolder(root)]
+export async function findRuns(root: string, isFound = isRun, depth = 0): Promise<RunFolder[]> {
+  if (isRun(root) || isFound(root)) return [new RunFolder(root)]
   if (depth === deepest) return []
   const entries = await readdir(root, { withFileTypes: true }).catch((error) => {
     if (depth === 0) throw error
     return []
   })
   const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
-  const found = await Promise.all(folders.sort().map((name) => findRuns(path.join(root, name), depth + 1)))
+  const found = await Promise.all(folders.sort().map((name) => findRuns(path.join(root, name), isFound, depth + 1)))
   return found.flat()
 }

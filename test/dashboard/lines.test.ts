@@ -86,6 +86,8 @@ describe('names of runs', () => {
     expect(shortNames([state('2d', '0'), state('2d', '1')])).toEqual(['fold 0', 'fold 1'])
     expect(shortNames([state('2d', '0'), state('3d_fullres', '1')])).toEqual(['2d fold 0', '3d_fullres fold 1'])
     expect(shortNames([state('2d', '0'), state('2d', '0', 'sweep/a')])).toEqual(['Heart 2d P fold 0', 'sweep/a'])
+    const theirs = state('2d', '0', 'Dataset004_Heart/nnUNetTrainer__P__2d/fold_0')
+    expect(shortNames([state('2d', '0'), theirs])).toEqual(['voxgrad', 'nnUNetTrainer'])
     const same = [state('2d', '0', 'a/voxgrad__P__2d/fold_0'), state('2d', '0', 'b/voxgrad__P__2d/fold_0')]
     expect(shortNames(same)).toEqual(same.map(({ name }) => name))
   })

@@ -2,9 +2,11 @@
 import { formatDuration } from '../../report/format.js'
 import type { RunState } from '../messages.js'
 
-/** Where `voxgrad train` puts a run unless it is told a place. */
-const isUsualPlace = ({ name, plans, configuration, fold }: RunState): boolean =>
-  name.endsWith(`voxgrad__${plans}__${configuration}/fold_${fold}`)
+/** The first part of a run's folder where it lies as `voxgrad train` and nnU-Net put it; undefined elsewhere. */
+function trainerOf({ name, plans, configuration, fold }: RunState): string | undefined {
+  const end = `__${plans}__${configuration}/fold_${fold}`
+  return name.endsWith(end) ? name.slice(0, -end.length).split('/').at(-1) : undefined
+}
 
 const withoutNumber = (dataset: string): string => dataset.replace(/^Dataset\d{3}_/, '')
 
@@ -12,8 +14,11 @@ const withoutNumber = (dataset: string): string => dataset.replace(/^Dataset\d{3
 export function titleOf(state: RunState): { title: string; detail: string } {
   const { name, dataset, configuration, plans, fold } = state
   if (dataset === '') return { title: name, detail: '' }
-  if (isUsualPlace(state) || name === '.')
-    return { title: `${withoutNumber(dataset)} ${configuration}, fold ${fold}`, detail: `${dataset}, ${plans}` }
+  const trainer = trainerOf(state)
+  if (trainer !== undefined || name === '.') {
+    const title = `${withoutNumber(dataset)} ${configuration}, fold ${fold}`
+    return { title, detail: [dataset, plans, trainer !== 'voxgrad' && trainer].filter(Boolean).join(', ') }
+  }
   return { title: name, detail: `${dataset}, ${configuration}, fold ${fold}, ${plans}` }
 }
 
@@ -22,13 +27,15 @@ export function shortNames(states: readonly RunState[]): string[] {
   if (states.length === 1) return states.map((state) => titleOf(state).title)
   const parts = states.map((state) => {
     const { dataset, configuration, plans, fold } = state
-    return isUsualPlace(state) ? [withoutNumber(dataset), configuration, plans, `fold ${fold}`] : null
+    const trainer = trainerOf(state)
+    return trainer === undefined ? null : [withoutNumber(dataset), trainer, configuration, plans, `fold ${fold}`]
   })
   const usual = parts.filter((one) => one !== null)
   const names = parts.map((one, index) => {
     if (one === null) return states[index]?.name ?? ''
     const telling = one.filter((part, place) => usual.some((other) => other[place] !== part))
-    return telling.length > 0 ? telling.join(' ') : one.join(' ')
+    const all = one.filter((part) => part !== 'voxgrad')
+    return (telling.length > 0 ? telling : all).join(' ')
   })
   const isClear = new Set(names).size === names.length
   return isClear ? names : states.map(({ name }) => name)
