@@ -2,7 +2,7 @@
 import path from 'node:path'
 import { defineConfig } from 'vitepress'
 import { docs, sidebar } from './groups.mjs'
-import { linkSources } from './sources.mjs'
+import { keepWords, linkSources } from './sources.mjs'
 
 const repository = path.dirname(docs)
 
@@ -14,7 +14,12 @@ export default defineConfig({
   cacheDir: path.join(repository, 'build/site-cache'),
   metaChunk: true,
   head: [['link', { rel: 'icon', href: 'data:,' }]],
-  markdown: { config: linkSources },
+  markdown: {
+    config(markdown) {
+      linkSources(markdown)
+      keepWords(markdown)
+    },
+  },
   themeConfig: {
     nav: [
       { text: 'Start', link: '/start' },

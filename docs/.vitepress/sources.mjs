@@ -49,3 +49,14 @@ export function linkSources(markdown) {
     }
   })
 }
+
+/** For markdown-it: flags and other short words in code are not broken at their hyphens. */
+export function keepWords(markdown) {
+  markdown.renderer.rules.code_inline = (tokens, index) => {
+    const words = markdown.utils.escapeHtml(tokens[index].content).split(' ')
+    const kept = words.map((word) =>
+      word.includes('-') && word.length < 26 ? `<span class="word">${word}</span>` : word,
+    )
+    return `<code v-pre>${kept.join(' ')}</code>`
+  }
+}

@@ -12,7 +12,8 @@ const cell = (text) => escaped(String(text)).replaceAll('|', '\\|').replaceAll('
 /** Text without anything that Markdown or HTML would read as its own. */
 const escaped = (text) => text.replace(/[<>{}*_[\]]/g, (character) => `&#${character.codePointAt(0)};`)
 
-const code = (text) => `<code v-pre>${escaped(text).replaceAll('|', '&#124;')}</code>`
+const code = (text) =>
+  `<code v-pre${text.length < 34 ? ' class="word"' : ''}>${escaped(text).replaceAll('|', '&#124;')}</code>`
 
 const table = (head, rows) => [
   `| ${head.join(' | ')} |`,

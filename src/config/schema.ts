@@ -23,7 +23,11 @@ const dataset = z
 export const defaultDashboardPort = 7788
 
 const foldersSchema = z
-  .strictObject({ raw: z.string().optional(), preprocessed: z.string().optional(), results: z.string().optional() })
+  .strictObject({
+    raw: z.string().optional().describe('Datasets as they came: images, labels, dataset.json'),
+    preprocessed: z.string().optional().describe('Fingerprints, plans, splits and preprocessed cases'),
+    results: z.string().optional().describe('Runs and what follows from them'),
+  })
   .describe("Roots of nnU-Net's folders; without them nnUNet_raw, nnUNet_preprocessed and nnUNet_results count")
 
 const foldText = 'expected 0, 1, 2, 3, 4 or all'
@@ -100,7 +104,10 @@ const lossSchema = z
           'With regions cross-entropy is binary, and there is no topk',
       ),
     weights: z
-      .strictObject({ dice: positive.default(1), crossEntropy: positive.default(1) })
+      .strictObject({
+        dice: positive.default(1).describe('Of the soft Dice'),
+        crossEntropy: positive.default(1).describe('Of the cross-entropy, or of its hardest voxels'),
+      })
       .prefault({})
       .describe('Of the two parts, as far as kind has them'),
     topKPercent: z.number().positive().max(100).default(10).describe('Share of voxels that topk takes the mean over'),
@@ -355,7 +362,10 @@ const threads = count.optional().describe('Native threads; without it one for ea
 export const planOptionsSchema = z.strictObject({
   dataset,
   folders: foldersSchema.prefault({}),
-  preset: z.enum(Object.keys(presets) as [PresetName, ...PresetName[]]).default('default'),
+  preset: z
+    .enum(Object.keys(presets) as [PresetName, ...PresetName[]])
+    .default('default')
+    .describe("Which of nnU-Net's planners; tiny has a quarter of the features, for machines without a GPU"),
   gpuMemoryGb: positive.optional().describe("The GPU memory to plan for; without it that of nnU-Net's planner"),
   plansName: z
     .string()
@@ -457,13 +467,16 @@ export const trainOptionsSchema = z.strictObject({
 
 /** Options of `resume`; what is not given stays as the run was started. */
 export const resumeOptionsSchema = z.strictObject({
-  run: z.string().min(1),
-  from: z.enum(['newest', 'latest', 'best', 'final']).default('newest'),
+  run: z.string().min(1).describe('The run folder'),
+  from: z
+    .enum(['newest', 'latest', 'best', 'final'])
+    .default('newest')
+    .describe('The checkpoint to go on from; newest: the whole one with the most steps'),
   budget: z
     .strictObject({
       ...budgetFields,
-      stepsPerEpoch: count.optional(),
-      valSteps: count.optional(),
+      stepsPerEpoch: count.optional().describe('Optimizer steps in an epoch'),
+      valSteps: count.optional().describe('Validation batches at the end of each epoch'),
     })
     .refine(epochsOrSteps, epochsOrStepsText)
     .prefault({})
@@ -476,23 +489,23 @@ export const resumeOptionsSchema = z.strictObject({
 })
 
 export const validateOptionsSchema = z.strictObject({
-  run: z.string().min(1),
-  checkpoint: checkpointName.default('final'),
+  run: z.string().min(1).describe('The run folder'),
+  checkpoint: checkpointName.default('final').describe('Which weights are validated'),
   saveProbabilities: saveProbabilities.optional(),
   folders: foldersSchema.prefault({}),
-  device: deviceSchema.optional(),
+  device: deviceSchema.optional().describe('cpu, cuda or cuda:N; without it that of the training'),
   threads,
 })
 
 /** Options of `openPredictor`: a trained model, and how it predicts. */
 export const predictorOptionsSchema = z.strictObject({
   run: z.string().min(1).describe('A fold folder, or its parent together with folds'),
-  folds: z.array(foldSchema).min(1).optional(),
-  checkpoint: checkpointName.default('final'),
+  folds: z.array(foldSchema).min(1).optional().describe('Folds whose probabilities are averaged'),
+  checkpoint: checkpointName.default('final').describe('Which weights predict'),
   stepSize: slidingWindowSchema.shape.stepSize,
   mirroring: slidingWindowSchema.shape.mirroring,
   saveProbabilities: saveProbabilities.default(false),
-  device: deviceSchema.default('cpu'),
+  device: deviceSchema.default('cpu').describe('cpu, cuda or cuda:N'),
   threads,
 })
 
@@ -500,7 +513,7 @@ export const predictorOptionsSchema = z.strictObject({
 export const predictOptionsSchema = predictorOptionsSchema
   .extend({
     input: z.string().min(1).describe('Folder of images, CASE_0000.nii.gz and so on'),
-    output: z.string().min(1),
+    output: z.string().min(1).describe('Folder for the segmentations'),
     previousStage: z
       .string()
       .min(1)
@@ -516,13 +529,17 @@ export const predictOptionsSchema = predictorOptionsSchema
   })
 
 /** Cases at once. */
-const jobs = count.optional()
+const jobs = count.optional().describe('Cases at once; without it one for each processor, 8 at most')
 
 export const evaluateOptionsSchema = z.strictObject({
   predictions: z.string().min(1).describe('Folder of predicted segmentations'),
   truth: z.string().min(1).describe('Folder of references'),
   datasetJson: z.string().min(1).optional().describe('By default the one in predictions, or beside truth'),
-  plans: z.string().min(1).optional(),
+  plans: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Plans that name the reader of the files; by default plans.json in predictions, or beside truth'),
   output: z.string().min(1).optional().describe('By default summary.json in predictions'),
   skipMissing: z.boolean().default(false).describe('Leave out references without a prediction'),
   jobs,
@@ -530,14 +547,14 @@ export const evaluateOptionsSchema = z.strictObject({
 
 export const ensembleOptionsSchema = z.strictObject({
   inputs: z.array(z.string().min(1)).min(2).describe('Folders of predictions with probabilities'),
-  output: z.string().min(1),
+  output: z.string().min(1).describe('Folder for the segmentations'),
   saveProbabilities: saveProbabilities.default(false),
   jobs,
 })
 
 export const postprocessOptionsSchema = z.strictObject({
   input: z.string().min(1).describe('Folder of predictions'),
-  output: z.string().min(1),
+  output: z.string().min(1).describe('Folder for the segmentations'),
   steps: z.string().min(1).describe('The postprocessing.json of best-configuration'),
   datasetJson: z.string().min(1).optional().describe('By default the one in input'),
   plans: z.string().min(1).optional().describe('By default the one in input'),
@@ -546,10 +563,14 @@ export const postprocessOptionsSchema = z.strictObject({
 
 export const bestConfigurationOptionsSchema = z.strictObject({
   dataset,
-  configurations: z.array(z.string().min(1)).min(1).default(['2d', '3d_fullres', '3d_lowres', '3d_cascade_fullres']),
-  plans: z.array(z.string().min(1)).min(1).default(['nnUNetPlans']),
+  configurations: z
+    .array(z.string().min(1))
+    .min(1)
+    .default(['2d', '3d_fullres', '3d_lowres', '3d_cascade_fullres'])
+    .describe('What is compared, as far as the plans have it'),
+  plans: z.array(z.string().min(1)).min(1).default(['nnUNetPlans']).describe('Plans files, without .json'),
   trainers: z.array(z.string().min(1)).min(1).default(['voxgrad']).describe('First parts of the names of run folders'),
-  folds: z.array(foldSchema).min(1).default([0, 1, 2, 3, 4]),
+  folds: z.array(foldSchema).min(1).default([0, 1, 2, 3, 4]).describe('Folds that the comparison rests on'),
   ensembles: z.boolean().default(true).describe('Also compare ensembles of every two'),
   folders: foldersSchema.prefault({}),
   jobs,
@@ -569,7 +590,7 @@ export const benchOptionsSchema = z.strictObject({
     .default(3)
     .describe('Labels with the background, for a plans file without a dataset.json beside it'),
   batchSize: count.optional().describe('In place of that of the plan'),
-  device: deviceSchema.default('cpu'),
+  device: deviceSchema.default('cpu').describe('cpu, cuda or cuda:N'),
   threads,
   warmup: z.int().nonnegative().default(3).describe('Steps before those that count'),
   repeat: count.default(20).describe('Steps that count'),
