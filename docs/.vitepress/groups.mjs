@@ -29,7 +29,7 @@ export const groups = [
   { text: 'Watching a run', pages: ['dashboard', 'report', 'curves', 'resources'] },
   { text: 'Using a model', pages: ['predicting', 'scripting'] },
   { text: 'Recipes', pages: ['recipes/slurm', 'recipes/systemd', 'recipes/container', 'recipes/spot-instances'] },
-  { text: 'What to rely on', pages: ['reliability', 'untrusted-files', 'performance', 'numerics'] },
+  { text: 'What to rely on', pages: ['reliability', 'untrusted-files', 'performance', 'scaling', 'numerics'] },
   {
     text: 'Reference',
     pages: ['reference/commands', 'reference/configuration', 'api/index', 'errors', 'doctor', 'sweep'],
