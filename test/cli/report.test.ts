@@ -6,6 +6,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import type { RunEvent } from '../../src/train/events.js'
+import { lockRun } from '../../src/train/lock.js'
 import { reportRun } from '../../src/train/report-run.js'
 import { writeRunFixture } from '../report/run-fixture.js'
 
@@ -37,6 +38,14 @@ test('writes into the run folder, or where it is told to', () => {
     object: { type: 'report', run, file, bytes: statSync(file).size },
   })
   expect(err).toContain('page.html')
+})
+
+test('a run that has ended says so while its own process still holds it', async () => {
+  const run = writeRunFixture(path.join(root, 'held'), { validation })
+  const lock = await lockRun(run)
+  expect(report(run).code).toBe(0)
+  expect(readFileSync(path.join(run, 'report.html'), 'utf8')).toContain('finished: completed')
+  lock.release()
 })
 
 test('a folder without a run, and a damaged summary, are one clear error each', () => {

@@ -70,7 +70,9 @@ export interface ReportContent {
 export async function readReportContent(runFolder: string): Promise<ReportContent> {
   const folder = new RunFolder(runFolder)
   const record = await folder.readRecord()
-  const overview = await readOverview(folder)
+  // The run's own process still holds it while it writes its last report.
+  const found = await readOverview(folder)
+  const overview = record.status === 'running' ? found : { ...found, status: record.status, secondsLeft: null }
   const options = parseOptions(trainOptionsSchema, record.options, folder.recordFile)
   const dataset = await readDatasetJson(path.join(folder.modelFolder, 'dataset.json'))
   const lines = await folder.readMetrics()

@@ -413,11 +413,11 @@ const eventNames: Record<ReportedEvent['type'], string> = {
 function events({ events: happened }: ReportContent): Markup {
   const isNotable = ({ type }: ReportedEvent) => type !== 'checkpoint' && type !== 'new_best'
   const table = (list: readonly ReportedEvent[]) =>
-    html`<div class="card wide"><table><thead><tr><th class="n">after epoch</th><th></th><th></th></tr></thead><tbody>${list
+    html`<div class="card wide"><table><thead><tr><th>after epoch</th><th></th><th></th></tr></thead><tbody>${list
       .slice(-mostEvents)
       .map(
         ({ type, epoch, text }) =>
-          html`<tr><td class="n">${epoch}</td><td>${eventNames[type]}</td><td class="text">${text}</td></tr>\n`,
+          html`<tr><td>${epoch}</td><td>${eventNames[type]}</td><td class="text">${text}</td></tr>\n`,
       )}</tbody></table>${
       list.length > mostEvents &&
       html`<p class="note">The last ${mostEvents} of ${list.length}; metrics.jsonl has all.</p>`
