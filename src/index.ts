@@ -14,6 +14,7 @@ export {
   type PredictorInput,
   type PreprocessInput,
   type ResumeInput,
+  type SweepInput,
   type TrainInput,
   type TrainOptions,
   trainOptionsJsonSchema,
@@ -29,6 +30,9 @@ export { type PreprocessResult, preprocess } from './preprocess/preprocess.js'
 export { applyPostprocessing } from './select/apply.js'
 export { type BestConfiguration, bestConfiguration } from './select/best-configuration.js'
 export { ensemble } from './select/ensemble.js'
+export type * from './sweep/events.js'
+export type * from './sweep/summary.js'
+export { sweep } from './sweep/sweep.js'
 export type * from './train/events.js'
 export { type JobOptions, predict, resume, type TrainJobOptions, train, validate } from './train/jobs.js'
 export type { Policies, SchedulePosition } from './train/policies.js'

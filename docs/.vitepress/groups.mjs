@@ -23,6 +23,7 @@ export const groups = [
       'resuming',
       'non-finite',
       'fine-tuning',
+      'sweeps',
       'many-devices',
     ],
   },
@@ -32,7 +33,7 @@ export const groups = [
   { text: 'What to rely on', pages: ['reliability', 'untrusted-files', 'performance', 'scaling', 'numerics'] },
   {
     text: 'Reference',
-    pages: ['reference/commands', 'reference/configuration', 'api/index', 'errors', 'doctor', 'sweep'],
+    pages: ['reference/commands', 'reference/configuration', 'api/index', 'errors', 'doctor'],
   },
   { text: 'Inside', pages: ['architecture', 'one-step', 'decisions', 'contributing'] },
 ]

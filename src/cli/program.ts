@@ -20,6 +20,7 @@ import { addReport } from './report.js'
 import { addResume } from './resume.js'
 import { addSetup } from './setup.js'
 import { addRuns, addStatus, addStop } from './status.js'
+import { addSweep } from './sweep.js'
 import { addTrain } from './train.js'
 import { addValidate } from './validate.js'
 
@@ -47,7 +48,7 @@ Exit codes: 0 done; 2 wrong usage, configuration or data; 70 a fault of voxgrad,
   )
 
 const verbs = [
-  [addSetup, addDoctor, addExplain, addImport, addPlan, addPreprocess, addTrain, addResume],
+  [addSetup, addDoctor, addExplain, addImport, addPlan, addPreprocess, addTrain, addResume, addSweep],
   [addDashboard, addStatus, addStop, addRuns, addReport, addAdvise, addValidate, addPredict, addEvaluate],
   [addBestConfiguration, addEnsemble, addPostprocess, addBench, addConfig],
 ]

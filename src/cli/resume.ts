@@ -12,6 +12,7 @@ import { addDevicesFlag, contextOfRank, type RanksFlags, ranksOf } from './ranks
 
 interface ResumeFlags extends RanksFlags, CommonFlags, BudgetFlags, WatchFlags {
   from?: string
+  device?: string
   schedule?: string
   devices?: string
 }
@@ -31,6 +32,7 @@ export function addResume(program: Command): void {
       '--schedule <kind>',
       'Learning rate of a longer run: stretch (one decay over all steps), continue (the last rate) or restart (default: stretch).',
     )
+    .option('--device <device>', 'cpu, cuda or cuda:N (default: the one that the run was on).')
     .addHelpText(
       'after',
       `
@@ -46,12 +48,13 @@ docs/longer-training.md says what each way of training longer does; \`voxgrad ad
     const context = makeContext(flags)
     const tree: OptionTree = { run, folders: context.folderOptions }
     setAt(tree, 'from', flags.from)
+    setAt(tree, 'device', flags.device)
     setAt(tree, 'schedule', flags.schedule)
     setNumbers(tree, flags, budgetFlags)
     const input = tree as unknown as ResumeInput
     parseOptions(resumeOptionsSchema, input, 'options of resume')
     const folder = new RunFolder(run)
-    const ranks = ranksOf(flags, folder.isForeign() ? 'cpu' : (await folder.readRecord()).device)
+    const ranks = ranksOf(flags, flags.device ?? (folder.isForeign() ? 'cpu' : (await folder.readRecord()).device))
     const start = () => runInChild<RunResult>({ kind: 'resume', options: input }, { ranks })
     process.exitCode = exitCodeOf(await followWatched(start, run, flags, contextOfRank(ranks, context)))
   })

@@ -23,40 +23,78 @@ import {
 } from './options.js'
 import { addDevicesFlag, contextOfRank, type RanksFlags, ranksOf } from './ranks.js'
 
-interface TrainFlags extends RanksFlags, CommonFlags, BudgetFlags, WatchFlags {
+/** What a training is: flags of `train`, and of `sweep` for each of its runs. */
+export interface TrainingFlags extends BudgetFlags {
   plans?: string
-  device?: string
   seed?: string
-  run?: string
   pretrained?: string
-  previousStage?: string
   patience?: string
   onPlateau?: string
-  continue?: boolean
   threads?: string
   deterministic?: boolean
   saveProbabilities?: boolean
   set?: string[]
   config?: string
   dryRun?: boolean
-  devices?: string
+}
+
+interface TrainFlags extends TrainingFlags, RanksFlags, CommonFlags, WatchFlags {
+  device?: string
+  run?: string
+  previousStage?: string
+  continue?: boolean
 }
 
 /** Flags with the place of their value in the options; numbers are read as such. */
-const textFlags: [keyof TrainFlags, string][] = [
+const textFlags: [keyof TrainingFlags, string][] = [
   ['plans', 'plans'],
-  ['device', 'device'],
   ['seed', 'seed'],
-  ['run', 'run'],
   ['pretrained', 'pretrained'],
-  ['previousStage', 'previousStage'],
   ['onPlateau', 'earlyStopping.onPlateau'],
 ]
-const numberFlags: (readonly [keyof TrainFlags, string])[] = [
+const numberFlags: (readonly [keyof TrainingFlags, string])[] = [
   ...budgetFlags,
   ['patience', 'earlyStopping.patience'],
   ['threads', 'threads'],
 ]
+
+/** Adds the flags of a training; `threads` says how many there are without the flag. */
+export function addTrainingFlags(command: Command, threads: string): Command {
+  command
+    .option('--plans <name>', 'The plans file, without .json (default: nnUNetPlans).')
+    .option('--seed <number>', 'Seed of everything random (default: 12345).')
+    .option('--pretrained <file>', "Start from a checkpoint's weights, all but the segmentation layers.")
+    .option(
+      '--patience <epochs>',
+      'End after so many epochs without improvement: a number, short (10), medium (30) or long (50).',
+    )
+    .option('--on-plateau <what>', 'stop, or anneal: bring the learning rate down to 0 first (default: stop).')
+    .option('--threads <number>', `Native threads (default: ${threads}).`)
+    .option('--deterministic', 'Make CUDA reproducible, at some cost in speed. The CPU always is.')
+    .option('--save-probabilities', "Save the validation's probabilities (nnU-Net's --npz), which ensembles need.")
+    .option('--set <key=value>', 'Set any other option, such as optimizer.initialLr=0.02. May be repeated.', collect)
+    .option('--config <file>', 'A YAML file of options. --set wins over it, and flags win over both.')
+  return addBudgetFlags(command, { epochs: '1000', stepsPerEpoch: '250', valSteps: '50' })
+}
+
+/**
+ * Options of a training from its file, its assignments and its flags.
+ * @param ignored keys of the file that the verb has another say in
+ */
+export async function trainingOptions(
+  flags: TrainingFlags,
+  context: Context,
+  ignored: readonly string[] = [],
+): Promise<OptionTree> {
+  const tree: OptionTree = { folders: context.folderOptions }
+  for (const [flag, place] of textFlags) setAt(tree, place, flags[flag])
+  setNumbers(tree, flags, numberFlags)
+  if (flags.saveProbabilities) setAt(tree, 'validation.saveProbabilities', true)
+  if (flags.deterministic) setAt(tree, 'deterministic', true)
+  const file = flags.config === undefined ? {} : await readConfigFile(flags.config)
+  for (const key of ignored) delete file[key]
+  return overlay(overlay(file, readAssignments(flags.set ?? [])), tree)
+}
 
 export function addTrain(program: Command): void {
   const command = program
@@ -69,26 +107,13 @@ export function addTrain(program: Command): void {
     .argument('<dataset>', 'Id (4) or name (Dataset004_Hippocampus) of the dataset.')
     .argument('<configuration>', '2d, 3d_fullres, or another configuration of the plans.')
     .argument('<fold>', '0 to 4, or all for training on every case.')
-    .option('--plans <name>', 'The plans file, without .json (default: nnUNetPlans).')
     .option('--device <device>', 'cpu, cuda or cuda:N (default: cpu).')
-    .option('--seed <number>', 'Seed of everything random (default: 12345).')
     .option('--run <folder>', 'The run folder, in place of the one below the results root.')
-    .option('--pretrained <file>', "Start from a checkpoint's weights, all but the segmentation layers.")
     .option(
       '--previous-stage <folder>',
       "For a cascade: segmentations of the previous stage, in place of its model's predicted_next_stage.",
     )
-    .option(
-      '--patience <epochs>',
-      'End after so many epochs without improvement: a number, short (10), medium (30) or long (50).',
-    )
-    .option('--on-plateau <what>', 'stop, or anneal: bring the learning rate down to 0 first (default: stop).')
     .option('--continue', 'Resume the run if its folder holds one, and start it otherwise.')
-    .option('--threads <number>', 'Native threads (default: one for each processor that may be used).')
-    .option('--deterministic', 'Make CUDA reproducible, at some cost in speed. The CPU always is.')
-    .option('--save-probabilities', "Save the validation's probabilities (nnU-Net's --npz), which ensembles need.")
-    .option('--set <key=value>', 'Set any other option, such as optimizer.initialLr=0.02. May be repeated.', collect)
-    .option('--config <file>', 'A YAML file of options. --set wins over it, and flags win over both.')
     .option('--dry-run', 'Print the resolved options, the budget and the learning rate; write nothing.')
     .addHelpText(
       'after',
@@ -100,7 +125,7 @@ Examples:
   voxgrad train 4 2d all --epochs 200 --set optimizer.initialLr=0.005 --run runs/slow
   voxgrad train 4 3d_fullres 0 --config options.yaml --dry-run`,
     )
-  addBudgetFlags(command, { epochs: '1000', stepsPerEpoch: '250', valSteps: '50' })
+  addTrainingFlags(command, 'one for each processor that may be used')
   addDevicesFlag(command)
   addWatchFlags(command)
   addCommonFlags(command, ['raw', 'preprocessed', 'results']).action(
@@ -133,12 +158,10 @@ async function trainInput(
   flags: TrainFlags,
   context: Context,
 ): Promise<TrainInput> {
-  const tree: OptionTree = { dataset, configuration, fold: numberOrText(fold), folders: context.folderOptions }
-  for (const [flag, place] of textFlags) setAt(tree, place, flags[flag])
-  setNumbers(tree, flags, numberFlags)
+  const tree = await trainingOptions(flags, context)
+  const named = { dataset, configuration, fold: numberOrText(fold) }
+  const { device, run, previousStage } = flags
+  for (const [key, value] of Object.entries({ ...named, device, run, previousStage })) setAt(tree, key, value)
   if (flags.continue) setAt(tree, 'continue', true)
-  if (flags.saveProbabilities) setAt(tree, 'validation.saveProbabilities', true)
-  if (flags.deterministic) setAt(tree, 'deterministic', true)
-  const file = flags.config === undefined ? {} : await readConfigFile(flags.config)
-  return overlay(overlay(file, readAssignments(flags.set ?? [])), tree) as unknown as TrainInput
+  return tree as unknown as TrainInput
 }

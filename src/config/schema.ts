@@ -465,6 +465,28 @@ export const trainOptionsSchema = z.strictObject({
     .describe('The weights that are validated at the end: final, best, both, or false for none'),
 })
 
+/** Options of `sweep`: those of `train` for every run, and in place of the one run's own what is swept over. */
+export const sweepOptionsSchema = trainOptionsSchema
+  .omit({
+    dataset: true,
+    configuration: true,
+    fold: true,
+    run: true,
+    previousStage: true,
+    continue: true,
+    device: true,
+  })
+  .extend({
+    datasets: z.array(dataset).min(1).describe('Ids (4) or names (Dataset004_Hippocampus)'),
+    configurations: z.array(z.string().min(1)).min(1).describe('2d, 3d_fullres, or other configurations of the plans'),
+    folds: z.array(foldSchema).min(1).default([0, 1, 2, 3, 4]).describe('The folds that are held out, or all'),
+    devices: z
+      .array(deviceSchema)
+      .min(1)
+      .optional()
+      .describe('One for each run at a time, so that a device may stand there twice; without it all GPUs, or one cpu'),
+  })
+
 /** Options of `resume`; what is not given stays as the run was started. */
 export const resumeOptionsSchema = z.strictObject({
   run: z.string().min(1).describe('The run folder'),
@@ -485,6 +507,7 @@ export const resumeOptionsSchema = z.strictObject({
     .enum(['stretch', 'continue', 'restart'])
     .optional()
     .describe('The learning rate of a longer run: over all steps (default), the last rate, or afresh over those added'),
+  device: deviceSchema.optional().describe('In place of the one that it was on'),
   folders: foldersSchema.prefault({}),
 })
 
@@ -612,6 +635,8 @@ export interface PlanInput extends z.input<typeof planOptionsSchema> {}
 export interface PreprocessInput extends z.input<typeof preprocessOptionsSchema> {}
 /** What train() takes. */
 export interface TrainInput extends z.input<typeof trainOptionsSchema> {}
+/** What sweep() takes. */
+export interface SweepInput extends z.input<typeof sweepOptionsSchema> {}
 /** What resume() takes. */
 export interface ResumeInput extends z.input<typeof resumeOptionsSchema> {}
 /** What validate() takes. */
@@ -634,6 +659,7 @@ export interface BestConfigurationInput extends z.input<typeof bestConfiguration
 export type BenchOptions = z.infer<typeof benchOptionsSchema>
 /** Options of train() with every default filled in, as run.json keeps them. */
 export type TrainOptions = z.infer<typeof trainOptionsSchema>
+export type SweepOptions = z.infer<typeof sweepOptionsSchema>
 export type ResumeOptions = z.infer<typeof resumeOptionsSchema>
 export type ValidateOptions = z.infer<typeof validateOptionsSchema>
 export type PredictorOptions = z.infer<typeof predictorOptionsSchema>

@@ -59,6 +59,12 @@ export class LinesView implements View {
     this.#write(parts.filter((part) => part !== '').join(', '))
   }
 
+  panel(): void {}
+
+  logged(text: string): void {
+    this.#write(text)
+  }
+
   close(): void {}
 
   #write(text: string): void {

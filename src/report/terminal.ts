@@ -2,7 +2,16 @@
 import { formatDuration, formatPace } from './format.js'
 import { Pace } from './pace.js'
 import { EpochTable, wrap } from './table.js'
-import { type EpochRow, type Output, type Progress, type Styles, stylesOf, type TableShape, type View } from './view.js'
+import {
+  type EpochRow,
+  type Output,
+  type Panel,
+  type Progress,
+  type Styles,
+  stylesOf,
+  type TableShape,
+  type View,
+} from './view.js'
 
 const control = '\u001b['
 const eraseBelow = `${control}J`
@@ -25,7 +34,8 @@ export class TerminalView implements View {
   #rows = 0
   /** The block as it stands on the screen; empty while nothing is under way. */
   #block: string[] = []
-  #shown: { progress: Progress; pace: number } | undefined
+  #shown: Panel | undefined
+  #title: string | undefined
   #drawnAt = Number.NEGATIVE_INFINITY
 
   /** @param now seconds of any steady clock */
@@ -64,12 +74,18 @@ export class TerminalView implements View {
     const now = this.#now()
     const pace = this.#pace.update(progress.title, progress.done, now)
     const isLast = progress.done >= progress.total
-    const isSame = progress.title === this.#shown?.progress.title
+    const isSame = this.#shown !== undefined && progress.title === this.#title
     if (isSame && now - this.#drawnAt < frameSeconds && !isLast) return
-    this.#shown = { progress, pace }
-    this.#drawnAt = now
-    this.#redraw()
+    this.#title = progress.title
+    this.#show((width, styles) => drawBlock(progress, pace, width, styles))
   }
+
+  panel(draw: Panel): void {
+    if (this.#now() - this.#drawnAt >= frameSeconds) this.#show(draw)
+  }
+
+  /** A panel says it. */
+  logged(): void {}
 
   close(): void {
     if (this.#block.length > 0) this.#output.write(this.#erasure() + showCursor)
@@ -90,11 +106,16 @@ export class TerminalView implements View {
     return this.#output.columns || 80
   }
 
+  #show(draw: Panel): void {
+    this.#shown = draw
+    this.#drawnAt = this.#now()
+    this.#redraw()
+  }
+
   #redraw(): void {
     if (!this.#shown) return
-    const { progress, pace } = this.#shown
     const erasure = this.#block.length === 0 ? hideCursor : this.#erasure()
-    this.#block = drawBlock(progress, pace, this.#columns() - 1, this.#styles)
+    this.#block = this.#shown(this.#columns() - 1, this.#styles)
     this.#output.write(erasure + this.#drawing())
   }
 

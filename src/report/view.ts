@@ -40,6 +40,9 @@ export interface TableShape {
   labels: string[]
 }
 
+/** Lines of at most `width` characters. */
+export type Panel = (width: number, styles: Styles) => string[]
+
 export interface View {
   /** A line for people. */
   message(text: string): void
@@ -49,6 +52,10 @@ export interface View {
   table(shape: TableShape): void
   epoch(row: EpochRow): void
   progress(progress: Progress): void
+  /** What stands on the last lines of a live view in place of a bar; other views leave it out. */
+  panel(draw: Panel): void
+  /** A line that a log needs where a live view shows a panel. */
+  logged(text: string): void
   /** Ends the piece of work under way; nothing more of it is shown. */
   close(): void
 }

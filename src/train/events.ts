@@ -242,7 +242,7 @@ export interface RunResult {
 }
 
 /** A job under way. Events may be read by one loop; a run goes on whether or not anyone reads them. */
-export interface Run<Result = RunResult> extends AsyncIterable<RunEvent> {
+export interface Run<Result = RunResult, Event = RunEvent> extends AsyncIterable<Event> {
   /** Resolves when everything is written; rejects with a VoxgradError. */
   readonly finished: Promise<Result>
   /** Ends after the current step with a checkpoint. Calling it again changes nothing. */

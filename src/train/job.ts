@@ -11,8 +11,8 @@ export interface Restart {
   secondsUsed: number
 }
 
-export interface JobContext {
-  emit(event: RunEvent): void
+export interface JobContext<Event = RunEvent> {
+  emit(event: Event): void
   /** Aborted by stop() and by the caller's signal: the job ends at its next safe point. */
   stopping: AbortSignal
   /** The wish to stop, from within. */
@@ -27,8 +27,8 @@ export interface JobContext {
  * Starts a job. Events wait until they are read; of progress that nobody has read yet only the newest is kept.
  * A failure rejects `finished` and ends the iteration with the same error.
  */
-export function startJob<Result>(
-  body: (context: JobContext) => Promise<Result>,
+export function startJob<Result, Event extends { type: string } = RunEvent>(
+  body: (context: JobContext<Event>) => Promise<Result>,
   {
     signal,
     onAlive: alive = () => {},
@@ -38,16 +38,16 @@ export function startJob<Result>(
     onAlive?: JobContext['alive'] | undefined
     leader?: Leader | undefined
   } = {},
-): Run<Result> {
+): Run<Result, Event> {
   const stopping = new AbortController()
   const stop = () => stopping.abort()
   if (signal?.aborted) stop()
   signal?.addEventListener('abort', stop, { once: true })
 
-  const waiting: RunEvent[] = []
+  const waiting: Event[] = []
   let ended = false
   let wake = () => {}
-  const emit = (event: RunEvent) => {
+  const emit = (event: Event) => {
     if (event.type === 'progress' && waiting.at(-1)?.type === 'progress') waiting.pop()
     waiting.push(event)
     wake()

@@ -235,7 +235,13 @@ function stoppedBeforeStart({ emit }: JobContext): RunResult {
   return result
 }
 
-function runFolderOf(options: TrainOptions): string {
+/**
+ * Where a run of train() lies.
+ * @throws VoxgradError ERR_DATASET_NOT_FOUND, ERR_FOLDER_NOT_SET
+ */
+export function runFolderOf(
+  options: Pick<TrainOptions, 'run' | 'folders' | 'dataset' | 'plans' | 'configuration' | 'fold'>,
+): string {
   if (options.run !== undefined) return path.resolve(options.run)
   const folders = resolveFolders(options.folders)
   const { name } = findDataset(folders, options.dataset)

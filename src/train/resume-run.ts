@@ -33,7 +33,10 @@ export async function resumeRun(
   context: JobContext,
   { restart, policies = {} }: { restart?: Restart | undefined; policies?: Policies | undefined },
 ): Promise<RunResult> {
-  const { record: stored, options: started } = await readRunOptions(folder, { folders: options.folders })
+  const { record: stored, options: started } = await readRunOptions(folder, {
+    folders: options.folders,
+    device: options.device,
+  })
   const id = stored?.id ?? randomUUID()
   // Of nnU-Net's checkpoints, which count epochs only, the position depends on this number.
   const stepsPerEpoch = stored

@@ -67,8 +67,9 @@ async function supervise<Result>(job: Job, ranks: Ranks | null, context: JobCont
 function restartOf(job: Job, restart: Restart): Job | null {
   // Options of the first call, such as a new length, are in run.json by now or nothing was done yet.
   if (job.kind === 'train') return { ...job, options: { ...job.options, continue: true }, restart }
-  if (job.kind === 'resume') return { ...job, options: { run: job.options.run, folders: job.options.folders }, restart }
-  return null
+  if (job.kind !== 'resume') return null
+  const { run, folders, device } = job.options
+  return { ...job, options: { run, folders, device }, restart }
 }
 
 type Outcome<Result> =
