@@ -12,6 +12,7 @@ const words: Record<string, readonly string[]> = {
   preset: Object.keys(presets),
   checkpoint: ['final', 'best', 'latest'],
   'on-plateau': ['stop', 'anneal'],
+  configurations: ['2d', '3d_fullres', '3d_lowres', '3d_cascade_fullres'],
   patience: ['short', 'medium', 'long'],
   schedule: ['stretch', 'continue', 'restart'],
 }

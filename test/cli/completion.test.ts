@@ -39,6 +39,7 @@ test.each([
     ['cpu', 'cuda'],
   ],
   [['plan', '4', '--preset', 'resenc-l'], ['resenc-l']],
+  [['sweep', '--configurations', '3d_f'], ['3d_fullres']],
   [['resume', 'r'], ['runs/']],
   [['train', '4', '2d', '0', '--config', './o'], ['./options.yaml']],
   [['resume', 'nowhere/'], []],
