@@ -82,31 +82,27 @@ describe.skipIf(!hasCollectives)('several ranks', () => {
     await expectSameRun(`own-${ranks}`)
   })
 
-  test('Slurm, whose other ranks are silent', async () => {
-    const port = String(await freePort())
-    const ranks = [0, 1].map((rank) =>
-      start(process.execPath, [main, ...trainArguments('slurm', '--json')], {
-        ...{ SLURM_PROCID: String(rank), SLURM_NTASKS: '2', SLURM_LOCALID: String(rank), SLURM_JOB_ID: '7' },
+  test.each([2, 4])('Slurm, whose other ranks are silent: %d', async (count) => {
+    const [name, port] = [`slurm-${count}`, String(await freePort())]
+    const ranks = Array.from({ length: count }, (_, rank) =>
+      start(process.execPath, [main, ...trainArguments(name, '--json')], {
+        ...{ SLURM_PROCID: String(rank), SLURM_NTASKS: String(count), SLURM_LOCALID: String(rank), SLURM_JOB_ID: '7' },
         ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: port },
       }),
     )
-    const [first, second] = await Promise.all(ranks.map(({ ended }) => ended))
-    expect([first?.code, second]).toEqual([0, { code: 0, stdout: '', stderr: '' }])
+    const [first, ...others] = await Promise.all(ranks.map(({ ended }) => ended))
+    expect(first?.code).toBe(0)
+    for (const other of others) expect(other).toEqual({ code: 0, stdout: '', stderr: '' })
     expect(first?.stdout).toContain('"type":"run_finished"')
-    await expectSameRun('slurm')
+    await expectSameRun(name)
   })
 
-  test.skipIf(torchrun === undefined)('torchrun', async () => {
-    const args = ['--no-python', '--nnodes', '1', '--nproc-per-node', '2', '--master-port', String(await freePort())]
-    const { code } = await start(torchrun as string, [
-      ...args,
-      '--',
-      process.execPath,
-      main,
-      ...trainArguments('torchrun'),
-    ]).ended
-    expect(code).toBe(0)
-    await expectSameRun('torchrun')
+  test.skipIf(torchrun === undefined).each([2, 4])('torchrun, %d ranks', async (count) => {
+    const args = ['--no-python', '--nnodes', '1', '--nproc-per-node', String(count)]
+    const command = ['--master-port', String(await freePort()), '--', process.execPath, main]
+    const name = `torchrun-${count}`
+    expect((await start(torchrun as string, [...args, ...command, ...trainArguments(name)]).ended).code).toBe(0)
+    await expectSameRun(name)
   })
 
   test('a stop, and then other numbers of ranks, make no other run', async () => {

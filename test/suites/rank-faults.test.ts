@@ -158,10 +158,10 @@ test.skipIf(!hasCollectives)(
   suiteTimeout,
 )
 
-const hosts = ['voxgrad-a', 'voxgrad-b']
+const hosts = ['a', 'b'].map((name) => `voxgrad-${process.pid}-${name}`)
 const ip = (...args: string[]) => spawnSync('ip', args, { encoding: 'utf8' })
-const hasNamespaces = process.getuid?.() === 0 && ip('netns', 'add', 'voxgrad-try').status === 0
-ip('netns', 'delete', 'voxgrad-try')
+const hasNamespaces = process.getuid?.() === 0 && ip('netns', 'add', hosts[0] as string).status === 0
+ip('netns', 'delete', hosts[0] as string)
 if (!hasNamespaces) console.log(`${suite}: no hosts cut off, because network namespaces need root and iproute2`)
 
 test.skipIf(!hasCollectives || !hasNamespaces)(
@@ -187,6 +187,9 @@ test.skipIf(!hasCollectives || !hasNamespaces)(
         ip('-n', host, 'address', 'add', `10.77.0.${i + 1}/24`, 'dev', `voxgrad-${i}`)
         for (const device of ['lo', `voxgrad-${i}`]) ip('-n', host, 'link', 'set', device, 'up')
       }
+      const whole = launchOnHosts(trainArguments({ run: at('hosts'), ...shape }), 29_599)
+      expect((await Promise.all(whole.map(({ ended }) => ended))).map(({ code }) => code)).toEqual([0, 0])
+      await expectSameRun(at('hosts'))
       for (let i = 0; i < count(5); i++) await cutOff(at(`cut-${i}`), 29_600 + i)
     } finally {
       for (const host of hosts) ip('netns', 'delete', host)
@@ -195,17 +198,21 @@ test.skipIf(!hasCollectives || !hasNamespaces)(
   suiteTimeout,
 )
 
-async function cutOff(run: string, port: number): Promise<void> {
+/** A command of each host's rank. */
+function launchOnHosts(args: string[], port: number) {
   const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
-  const set = { ...shape.set, 'watchdog.rankSeconds': 10 }
-  const args = trainArguments({ run, ...shape, epochs: 1, stepsPerEpoch: 100_000, set, flags: ['--continue'] })
-  const launchOn = (host: string, rank: number) =>
+  return hosts.map((host, rank) =>
     start('ip', ['netns', 'exec', host, process.execPath, main, ...args], {
       ...{ RANK: String(rank), LOCAL_RANK: '0', WORLD_SIZE: '2', MASTER_ADDR: '10.77.0.1', MASTER_PORT: String(port) },
       ...{ nnUNet_raw: dataset.folders.raw, nnUNet_preprocessed: dataset.folders.preprocessed },
-      ...{ nnUNet_results: dataset.folders.results },
-    })
-  const ranks = hosts.map(launchOn)
+      nnUNet_results: dataset.folders.results,
+    }),
+  )
+}
+
+async function cutOff(run: string, port: number): Promise<void> {
+  const set = { ...shape.set, 'watchdog.rankSeconds': 10 }
+  const ranks = launchOnHosts(trainArguments({ run, epochs: 1, stepsPerEpoch: 100_000, set }), port)
   const began = new Promise<boolean>((resolve) =>
     ranks[0]?.child.stdout?.on('data', (text: Buffer) => text.includes('"type":"progress"') && resolve(true)),
   )
