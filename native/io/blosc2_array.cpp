@@ -29,6 +29,8 @@ constexpr size_t frame_filters_at = 70;
 constexpr size_t shortest_header = 87;
 // Positions in the header of a chunk (README_CHUNK_FORMAT.rst); numbers there are little-endian.
 constexpr size_t chunk_flags_at = 2;
+constexpr size_t chunk_bytes_at = 4;
+constexpr size_t chunk_block_at = 8;
 constexpr size_t chunk_filters_at = 16;
 constexpr size_t chunk_header_length = 32;
 // A constant chunk of 6 MiB (nnU-Net's largest) takes 32 bytes: the highest honest ratio is about 200 000.
@@ -76,6 +78,11 @@ bool filter_is_known(uint8_t filter) {
 }
 
 void check_chunk_header(const std::string& path, const uint8_t* chunk) {
+  int32_t bytes = 0, block = 0;
+  std::memcpy(&bytes, chunk + chunk_bytes_at, sizeof bytes);
+  std::memcpy(&block, chunk + chunk_block_at, sizeof block);
+  // c-blosc2 takes memory for a block of any length if the chunk holds nothing.
+  if (bytes <= 0 || block <= 0 || block > bytes) refuse(path, "it holds a chunk with blocks of a wrong length");
   const uint8_t flags = chunk[chunk_flags_at];
   if ((flags & (BLOSC_DOSHUFFLE | BLOSC_DOBITSHUFFLE)) != (BLOSC_DOSHUFFLE | BLOSC_DOBITSHUFFLE)) {
     refuse(path, "it holds a chunk of the first Blosc format");
