@@ -1,10 +1,12 @@
 // The flag --devices, and ranks that torchrun or Slurm have started.
+import path from 'node:path'
 import { Writable } from 'node:stream'
 import type { Command } from 'commander'
 import { VoxgradError } from '../errors.js'
 import { localRanksOf } from '../ranks/devices.js'
 import { placeOfEnvironment } from '../ranks/environment.js'
 import { LinesView } from '../report/lines.js'
+import { RunFolder } from '../train/run-folder.js'
 import type { Ranks } from '../train/supervisor.js'
 import type { Context } from './context.js'
 
@@ -31,6 +33,12 @@ export function ranksOf({ devices }: RanksFlags, device: string): Ranks | null {
     'ERR_CONFIG',
     `--devices: expected to be left out, because the environment (RANK or SLURM_PROCID) makes this process rank ${place.group.rank} of ${place.group.ranks} already; found ${devices}`,
   )
+}
+
+/** The same for a run that is there already, by default on the device of its training. */
+export async function ranksOfRun(flags: RanksFlags & { device?: string }, run: string): Promise<Ranks | null> {
+  const folder = new RunFolder(path.resolve(run))
+  return ranksOf(flags, flags.device ?? (folder.isForeign() ? 'cpu' : (await folder.readRecord()).device))
 }
 
 /** Rank 0 alone reports. */

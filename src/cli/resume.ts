@@ -2,13 +2,12 @@
 import type { Command } from 'commander'
 import { parseOptions, type ResumeInput, resumeOptionsSchema } from '../config/schema.js'
 import type { RunResult } from '../train/events.js'
-import { RunFolder } from '../train/run-folder.js'
 import { runInChild } from '../train/supervisor.js'
 import { addCommonFlags, type CommonFlags, makeContext } from './context.js'
 import { addWatchFlags, followWatched, type WatchFlags } from './dashboard.js'
 import { exitCodeOf } from './follow.js'
 import { addBudgetFlags, type BudgetFlags, budgetFlags, type OptionTree, setAt, setNumbers } from './options.js'
-import { addDevicesFlag, contextOfRank, type RanksFlags, ranksOf } from './ranks.js'
+import { addDevicesFlag, contextOfRank, type RanksFlags, ranksOfRun } from './ranks.js'
 
 interface ResumeFlags extends RanksFlags, CommonFlags, BudgetFlags, WatchFlags {
   from?: string
@@ -53,8 +52,7 @@ docs/longer-training.md says what each way of training longer does; \`voxgrad ad
     setNumbers(tree, flags, budgetFlags)
     const input = tree as unknown as ResumeInput
     parseOptions(resumeOptionsSchema, input, 'options of resume')
-    const folder = new RunFolder(run)
-    const ranks = ranksOf(flags, flags.device ?? (folder.isForeign() ? 'cpu' : (await folder.readRecord()).device))
+    const ranks = await ranksOfRun(flags, run)
     const start = () => runInChild<RunResult>({ kind: 'resume', options: input }, { ranks })
     process.exitCode = exitCodeOf(await followWatched(start, run, flags, contextOfRank(ranks, context)))
   })

@@ -1,14 +1,12 @@
 // voxgrad validate: predicts a run's held-out cases and compares them with their labels.
-import path from 'node:path'
 import type { Command } from 'commander'
 import { parseOptions, type ValidateInput, validateOptionsSchema } from '../config/schema.js'
 import type { ValidationFinishedEvent } from '../train/events.js'
-import { RunFolder } from '../train/run-folder.js'
 import { runInChild } from '../train/supervisor.js'
 import { addCommonFlags, type CommonFlags, exitResumable, makeContext } from './context.js'
 import { follow } from './follow.js'
 import { numberOrText } from './options.js'
-import { addDevicesFlag, contextOfRank, type RanksFlags, ranksOf } from './ranks.js'
+import { addDevicesFlag, contextOfRank, type RanksFlags, ranksOfRun } from './ranks.js'
 
 interface ValidateFlags extends RanksFlags, CommonFlags {
   checkpoint?: string
@@ -46,8 +44,7 @@ export function addValidate(program: Command): void {
       folders: context.folderOptions,
     } as ValidateInput
     parseOptions(validateOptionsSchema, input, 'options of validate')
-    const folder = new RunFolder(path.resolve(run))
-    const ranks = ranksOf(flags, flags.device ?? (folder.isForeign() ? 'cpu' : (await folder.readRecord()).device))
+    const ranks = await ranksOfRun(flags, run)
     const job = { kind: 'validate' as const, options: input }
     const validation = runInChild<ValidationFinishedEvent | 'stopped'>(job, { ranks })
     if ((await follow(validation, contextOfRank(ranks, context))) === 'stopped') process.exitCode = exitResumable

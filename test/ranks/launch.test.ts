@@ -105,6 +105,20 @@ describe.skipIf(!hasCollectives)('several ranks', () => {
     await expectSameRun(name)
   })
 
+  test.skipIf(torchrun === undefined)('torchrun starts all ranks again where one was killed', async () => {
+    const options = ['--no-python', '--nnodes', '1', '--nproc-per-node', '2', '--max-restarts', '1']
+    const command = ['--master-port', String(await freePort()), '--', process.execPath, main]
+    const args = [...options, ...command, ...trainArguments('restarted', '--continue')]
+    const { child, ended } = start(torchrun as string, args)
+    await untilEpoch('restarted', 1)
+    const [rank] = childrenOf(child)
+    process.kill(childrenOf({ pid: rank as number })[0] as number, 'SIGKILL')
+    const { code, stderr } = await ended
+    expect(code).toBe(0)
+    expect(stderr).toMatch(/killed \(SIGKILL\)/)
+    await expectSameRun('restarted')
+  })
+
   test('a stop, and then other numbers of ranks, make no other run', async () => {
     const four = voxgrad(...trainArguments('changing', '--devices', '4'))
     await untilEpoch('changing', 1)
