@@ -203,6 +203,8 @@ afterAll(() => rmSync(sound.root, { recursive: true, force: true }))
 
 test('every code is provoked here, or said where else', () => {
   expect([...Object.keys(provocations), ...Object.keys(elsewhere)].sort()).toEqual([...errorCodes].sort())
+  for (const [code, place] of Object.entries(elsewhere).filter(([, one]) => one.endsWith('.ts')))
+    expect(readFileSync(path.join(root, place), 'utf8')).toContain(code)
 })
 
 describe.each(Object.entries(provocations))('%s', (name, { args, prepare, env, program, named }) => {
