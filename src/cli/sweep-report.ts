@@ -93,7 +93,7 @@ function changeOf(run: SweepRun): string {
     case 'finished':
       return `${short}: finished, validation Dice ${formatFixed(run.validationDice, 4)}, ${formatDuration(run.seconds)} of training`
     case 'waiting':
-      return `${short}: ended before it began`
+      return `${short}: waits again`
     case 'stopped':
       return `${short}: saved at step ${run.step}`
     default:

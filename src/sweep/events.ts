@@ -1,5 +1,4 @@
 // What a sweep reports while it goes: its runs as they are, and the events of each of them.
-import type { Fold } from '../config/schema.js'
 import type { ErrorReport } from '../errors.js'
 import type { ProgressEvent, RunEvent } from '../train/events.js'
 import type { DatasetSummary } from './summary.js'
@@ -16,7 +15,7 @@ export interface SweepRun {
   name: string
   dataset: string
   configuration: string
-  fold: Fold
+  fold: number | 'all'
   /** The run folder. */
   folder: string
   state: SweepRunState

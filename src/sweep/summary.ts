@@ -3,7 +3,6 @@
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
-import type { Fold } from '../config/schema.js'
 import { readDatasetJson, type Target } from '../dataset/dataset-json.js'
 import { readJson, writeJson } from '../files.js'
 import type { EpochCurve } from '../train/events.js'
@@ -23,7 +22,7 @@ export interface Spread {
 
 /** One fold of a configuration. */
 export interface FoldSummary {
-  fold: Fold
+  fold: number | 'all'
   folder: string
   /** As `voxgrad status` says it; `validated` tells whether there is a validation to count. */
   status: string
@@ -122,7 +121,7 @@ async function summarizeConfiguration(model: string, configuration: string): Pro
   }
 }
 
-const foldOf = (name: string): Fold => (name === 'fold_all' ? 'all' : Number(name.slice('fold_'.length)))
+const foldOf = (name: string): number | 'all' => (name === 'fold_all' ? 'all' : Number(name.slice('fold_'.length)))
 
 const keyOf = ({ key }: Target): string => key
 
@@ -132,7 +131,7 @@ interface SummaryJson {
   metric_per_case: { metrics: Record<string, LabelMetrics>; prediction_file: string; reference_file: string }[]
 }
 
-async function summarizeFold(run: RunFolder, fold: Fold, targets: readonly Target[]): Promise<Validated> {
+async function summarizeFold(run: RunFolder, fold: number | 'all', targets: readonly Target[]): Promise<Validated> {
   const { status, error, epoch } = await readOverview(run)
   // Of the final weights, else of the best.
   const files = (['final', 'best'] as const).map((name) => path.join(run.validation(name), 'summary.json'))

@@ -40,12 +40,15 @@ export function sweep(
 class Queue {
   readonly #plan: PreparedSweep
   readonly #context: JobContext<SweepEvent>
-  readonly #free: string[]
+  /** Devices without those that have turned out to be unusable, and of these the free ones. */
+  #usable: string[]
+  #free: string[]
   readonly #working = new Set<Promise<void>>()
 
   constructor(plan: PreparedSweep, context: JobContext<SweepEvent>) {
     this.#plan = plan
     this.#context = context
+    this.#usable = [...plan.devices]
     this.#free = [...plan.devices]
     // Each run listens to the end of this process and to the wish to stop.
     setMaxListeners(defaultMaxListeners + 2 * plan.devices.length, process, context.stopping)
@@ -67,7 +70,7 @@ class Queue {
   #start(run: SweepRun): void {
     const device = this.#free.shift() as string
     const working = this.#train(run, device).then(() => {
-      this.#free.push(device)
+      if (this.#usable.includes(device)) this.#free.push(device)
       this.#working.delete(working)
     })
     this.#working.add(working)
@@ -83,9 +86,10 @@ class Queue {
         isBegun ||= event.type === 'run_started'
         this.#takeIn(run, event)
       }
-      const { status, epochs, step, validations } = await training.finished
+      const { status, folder, epochs, step, validations } = await training.finished
       const validationDice = validations[0]?.meanForegroundDice ?? null
-      this.#change(run, { state: status, epoch: Math.max(run.epoch, epochs), step, validationDice })
+      if (folder === '') this.#change(run, { state: 'waiting' })
+      else this.#change(run, { state: status, epoch: Math.max(run.epoch, epochs), step, validationDice })
     } catch (error) {
       // A process that a terminal's signal ends before it can listen: the run is as it was.
       if (this.#context.stopping.aborted && !isBegun) {
@@ -93,8 +97,19 @@ class Queue {
         return
       }
       const known = error instanceof VoxgradError ? error : new VoxgradError('ERR_INTERNAL', String(error))
-      this.#change(run, { state: 'failed', error: known.toJSON() })
+      if (known.code === 'ERR_DEVICE' && this.#retire(device, known)) this.#change(run, { state: 'waiting' })
+      else this.#change(run, { state: 'failed', error: known.toJSON() })
     }
+  }
+
+  /** Takes a device out, so that it does not fail one run after the other. Returns false for the last one. */
+  #retire(device: string, { message }: VoxgradError): boolean {
+    const others = this.#usable.filter((other) => other !== device)
+    if (others.length === 0) return false
+    this.#usable = others
+    this.#free = this.#free.filter((other) => other !== device)
+    this.#context.emit({ type: 'warning', text: `The sweep goes on without ${device}: ${message}` })
+    return true
   }
 
   #takeIn(run: SweepRun, event: RunEvent): void {
@@ -129,9 +144,9 @@ class Queue {
   }
 
   #tell(): void {
-    const { runs, devices } = this.#plan
+    const { runs } = this.#plan
     const done = runs.filter(({ state }) => state !== 'waiting' && state !== 'running').length
-    const secondsLeft = queueSecondsLeft(runs, devices.length)
+    const secondsLeft = queueSecondsLeft(runs, this.#usable.length)
     this.#context.emit({ type: 'progress', done, total: runs.length, secondsLeft, runs: structuredClone(runs) })
   }
 

@@ -128,7 +128,7 @@ test('five folds on two slots, one of them killed, end in one summary that best-
   expect(again.out).not.toMatch(/: begins on|: goes on/)
   const other = voxgrad(folders, [...fullres, '--epochs', '5', '--dry-run'])
   expect(other.out).toMatch(/warning: Runs that keep their own options \(budget\.epochs 3 in place of 5\): .*fold_4/)
-}, 180_000)
+}, 240_000)
 
 test('Ctrl-C saves every run; the same command goes on with them and begins the rest', async () => {
   const folders = foldersFor('stopped')
@@ -168,7 +168,7 @@ test('Ctrl-C saves every run; the same command goes on with them and begins the 
   )
   expect(resumed.sort()).toEqual(runs.slice(0, 2).map((run) => [run.name, run.step]))
   expect(resultOf(events).runs.map(({ state, step }) => [state, step])).toEqual(Array(3).fill(['finished', 80]))
-}, 180_000)
+}, 240_000)
 
 test('a run that fails stops no other, and is the exit code', async () => {
   const folders = foldersFor('failed')
@@ -186,7 +186,19 @@ test('a run that fails stops no other, and is the exit code', async () => {
   expect(out).toMatch(/Not complete: 1 run of 2 left/)
   // No escape sequence in a pipe.
   expect(out).not.toContain('\u001b')
-})
+}, 240_000)
+
+test('a device that is not usable is left out, and its run goes to another one', () => {
+  const folders = foldersFor('device')
+  const two = fullres.map((word) => (word === 'cpu:2' ? 'cuda:63,cpu' : word))
+  // So many devices that cuda:63 could be one of them.
+  const visible = { CUDA_VISIBLE_DEVICES: Array.from({ length: 64 }, (_, index) => index).join(',') }
+  const { code, out } = voxgrad(folders, [...two, '-f', '0,1'], visible)
+  expect(code).toBe(0)
+  expect(out).toMatch(/warning: The sweep goes on without cuda:63: /)
+  expect(out.match(/begins on cuda:63/g)).toHaveLength(1)
+  expect(out.match(/: finished, validation Dice/g)).toHaveLength(2)
+}, 240_000)
 
 test('a cascade waits for the runs that it trains on, and needs them all', async () => {
   const folders = foldersFor('cascade')
@@ -231,4 +243,4 @@ test('everything that is missing is said at once, and nothing is begun', () => {
     /label: and one of front, ba/,
   )
   expect(voxgrad(folders, ['sweep', '-c', '2d']).err).toMatch(/--datasets <list\.\.\.>' not specified/)
-})
+}, 240_000)
