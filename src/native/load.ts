@@ -7,8 +7,9 @@ import { isErrorCode } from '../error-catalogue.js'
 import { factsOfNative, VoxgradError } from '../errors.js'
 import type { NativeBinding, NativeTrainer, TrainerConfig } from './binding.js'
 
-// The same from src/native and from dist/native.
-const addonPath = fileURLToPath(new URL('../../build/Release/voxgrad.node', import.meta.url))
+// The same from src/native and from dist/native. VOXGRAD_ADDON names another build: that of scripts/sanitize.mjs.
+const addonPath =
+  process.env.VOXGRAD_ADDON ?? fileURLToPath(new URL('../../build/Release/voxgrad.node', import.meta.url))
 
 const packageRoot = fileURLToPath(new URL('../..', import.meta.url))
 
