@@ -258,7 +258,7 @@ function drawAll(file) {
   picture('extend', [rates(['stretch', 'restart']), dice(['stretch', 'restart'])])
   picture('schedule', [rates(['whole', 'cosine', 'constant', 'adamw']), dice(['whole', 'cosine', 'constant', 'adamw'])])
   const bySteps = { title: 'step', of: (entry) => entry.step }
-  const budget = panelOf('Training loss', 'loss', 'train_loss', ['whole', 'cut'])
+  const budget = dice(['whole', 'cut'])
   budget.lines[0].label = '30 epochs of 15 steps'
   picture('budget', [budget], bySteps)
   const kills = lines.find((line) => line.name === 'killed').kills
