@@ -2,6 +2,7 @@
 // needed. Writes what ptxas says of every kernel (registers, spills, shared memory) to build/cuda/kernels.json and fails if
 // a kernel spills registers to memory.
 //   node scripts/build-cuda.mjs [--quiet]
+// Beside it, two libraries of the files that need libtorch's CUDA half: CUDA graphs, and NCCL's process group.
 // nvcc: $CUDACXX, else that of $CUDA_HOME, else on the PATH, else fetched with pip into .deps/cuda (about 300 MB, once).
 import { execFile, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
@@ -9,6 +10,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { pipInstall } from './libtorch.mjs'
 
 /** The toolkit of the pinned torch; any newer one of CUDA 13 will do as well. */
 const TOOLKIT_PIN = '13.2.2'
@@ -67,22 +69,65 @@ function demangle(symbols) {
   return stdout.split('\n').map((name) => /run_functor<(.*)>\(/.exec(name)?.[1].replaceAll('voxgrad::', '') ?? name)
 }
 
-/** The one file that needs libtorch's CUDA half; left out, with the reason, where this libtorch has none. */
-function buildStepGraph() {
+/** The files that need libtorch's CUDA half; left out, with the reason, where this libtorch has none. */
+async function buildWithLibtorch() {
   const note = path.join(root, '.deps/libtorch.txt')
   const libtorch = process.env.LIBTORCH ?? (existsSync(note) ? readFileSync(note, 'utf8').trim() : '')
-  if (!existsSync(path.join(libtorch, 'lib/libtorch_cuda.so'))) {
-    console.log(`build:cuda: CUDA graphs are left out: there is no ${path.join(libtorch, 'lib/libtorch_cuda.so')}`)
+  const cuda = path.join(libtorch, 'lib/libtorch_cuda.so')
+  if (!existsSync(cuda)) {
+    console.log(`build:cuda: CUDA graphs and NCCL are left out: there is no ${cuda}`)
     return
   }
+  await compileWithLibtorch(libtorch, 'native/engine/step_graph_cuda.cpp', 'libvoxgrad_cuda_graph.so', [])
+  const headers = findNcclHeaders(libtorch).flatMap((folder) => ['-isystem', folder])
+  const flags = ['-DUSE_C10D_NCCL', ...headers]
+  await compileWithLibtorch(libtorch, 'native/dist/nccl.cpp', 'libvoxgrad_nccl.so', flags)
+}
+
+async function compileWithLibtorch(libtorch, source, library, flags) {
   const args = ['-std=c++20', '-O2', '-shared', '-fPIC', '-fvisibility=hidden', '-Inative']
   const includes = [`${libtorch}/include`, `${libtorch}/include/torch/csrc/api/include`, toolkitInclude(nvcc)]
   for (const folder of includes) args.push('-isystem', folder)
-  args.push('native/engine/step_graph_cuda.cpp', '-o', 'build/Release/libvoxgrad_cuda_graph.so', `-L${libtorch}/lib`)
+  args.push(...flags, source, '-o', `build/Release/${library}`, `-L${libtorch}/lib`)
   args.push('-lc10', '-lc10_cuda', '-ltorch_cpu', '-Wl,--no-as-needed', '-ltorch_cuda', '-Wl,--allow-shlib-undefined')
   args.push(`-Wl,-rpath,${libtorch}/lib`)
-  const { status, stderr } = spawnSync(process.env.CXX ?? 'c++', args, { cwd: root, encoding: 'utf8' })
-  if (status !== 0) fail(`native/engine/step_graph_cuda.cpp does not compile:\n${stderr}`)
+  await promisify(execFile)(process.env.CXX ?? 'c++', args, { cwd: root, maxBuffer: 1 << 28 }).catch((error) =>
+    fail(`${source} does not compile:\n${error.stderr || error.message}`),
+  )
+}
+
+/**
+ * Folders with nccl.h and what c10d's header of NCCL includes besides, of the versions that this libtorch was built with:
+ * beside it, where pip installed all that its wheel names, else fetched (about 1 GB, once; only the headers are used).
+ */
+function findNcclHeaders(libtorch) {
+  const foldersOf = (packages) =>
+    (existsSync(path.join(packages, 'nvidia')) ? readdirSync(path.join(packages, 'nvidia')) : [])
+      .map((name) => path.join(packages, 'nvidia', name, 'include'))
+      .filter((folder) => existsSync(folder))
+  const areThere = (folders) =>
+    ['nccl.h', 'cusparse.h', 'cublas_v2.h', 'cusolverDn.h'].every((name) =>
+      [...folders, toolkitInclude(nvcc), '/usr/include'].some((folder) => existsSync(path.join(folder, name))),
+    )
+  const packages = path.dirname(libtorch)
+  const beside = foldersOf(packages)
+  if (areThere(beside)) return beside
+  const information = readdirSync(packages).find((name) => /^torch-[\d.]+.*\.dist-info$/.test(name))
+  const metadata = information ? readFileSync(path.join(packages, information, 'METADATA'), 'utf8') : ''
+  const nccl = /^Requires-Dist: (nvidia-nccl-cu\d+==[\w.]+)/m.exec(metadata)?.[1]
+  const toolkit = /^Requires-Dist: cuda-toolkit\[.*\]==([\w.]+)/m.exec(metadata)?.[1]
+  if (!nccl || !toolkit)
+    fail(`no nccl.h beside ${libtorch}, and its wheel does not say which NCCL it needs: install NCCL's headers`)
+  const target = path.join(root, `.deps/${nccl.replace('==', '-')}`)
+  if (!areThere(foldersOf(target))) {
+    console.log(`build:cuda: fetching the headers of ${nccl} and CUDA ${toolkit} with pip (about 1 GB, once)`)
+    try {
+      pipInstall(target, nccl, `cuda-toolkit[cublas,cusolver,cusparse]==${toolkit}`)
+    } catch (error) {
+      fail(error.message)
+    }
+  }
+  return foldersOf(target)
 }
 
 /** Where nvcc's own headers lie. */
@@ -127,7 +172,7 @@ const link = spawnSync(nvcc, ['-shared', '-cudart', 'static', ...objects, '-o', 
 })
 if (link.status !== 0) fail(`the library does not link:\n${link.stderr}`)
 
-buildStepGraph()
+await buildWithLibtorch()
 
 const names = demangle(kernels.map((kernel) => kernel.symbol))
 kernels.forEach((kernel, i) => {

@@ -1,6 +1,7 @@
 // For a machine with an NVIDIA GPU, one command each; sets up first.
 //   npm run test:gpu     every op against the CPU, steps as a graph and one by one, host reads, determinism, resuming, 200
-//                        training steps (build/voxgrad_check, a program without Node), and whole runs (test/gpu)
+//                        training steps, two ranks over NCCL where there are two GPUs (build/voxgrad_check, a program without Node),
+//                        and whole runs (test/gpu)
 //   npm run bench:gpu    the steps of three plans; a line each in bench/results/DATE-gpu.jsonl
 import { spawnSync } from 'node:child_process'
 import { appendFileSync, existsSync } from 'node:fs'
@@ -35,6 +36,9 @@ run(process.execPath, ['scripts/build-cuda.mjs', '--quiet'])
 
 if (process.argv[2] === 'test') {
   run('build/voxgrad_check', ['cuda', '--steps', '200', '--time'])
+  const gpus = run('nvidia-smi', ['-L'], { capture: true }).trim().split('\n').length
+  if (gpus >= 2) run('build/voxgrad_check', ['ranks', 'cuda'])
+  else console.log('two ranks over NCCL skipped: they need two GPUs, and this machine has one')
   run(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', 'test/gpu'], { env: { VOXGRAD_TEST_GPU: '1' } })
 } else {
   const results = path.join(root, `bench/results/${new Date().toISOString().slice(0, 10)}-gpu.jsonl`)

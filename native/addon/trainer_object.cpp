@@ -60,6 +60,7 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
          InstanceMethod<&TrainerObject::benchmark>("benchmark"),
          InstanceMethod<&TrainerObject::set_position>("setPosition"),
          InstanceMethod<&TrainerObject::device_memory>("deviceMemory"),
+         InstanceMethod<&TrainerObject::exchange_report>("exchangeReport"),
          InstanceMethod<&TrainerObject::snapshot>("snapshot"), InstanceMethod<&TrainerObject::stop>("stop"),
          InstanceMethod<&TrainerObject::dispose>("dispose")});
   }
@@ -293,6 +294,22 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
       result.Set("allocated", static_cast<double>(memory->allocated));
       result.Set("peak", static_cast<double>(memory->peak));
       return result;
+    });
+  }
+
+  Napi::Value exchange_report(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      return run(info, [](Trainer& trainer) {
+        return [report = trainer.exchange_report()](Napi::Env env) -> Napi::Value {
+          if (!report) return env.Null();
+          Napi::Object result = Napi::Object::New(env);
+          result.Set("collectives", static_cast<double>(report->traffic.collectives));
+          result.Set("bytes", static_cast<double>(report->traffic.bytes));
+          result.Set("arrivedWhenSent", to_js_array(env, report->arrived_when_sent));
+          result.Set("gradients", static_cast<double>(report->gradients));
+          return result;
+        };
+      });
     });
   }
 

@@ -16,7 +16,9 @@ Napi::Value versions(const Napi::CallbackInfo& info) {
   result.Set("libtorch", TORCH_VERSION);
   result.Set("compiler", std::string(__VERSION__));
   result.Set("cpu", at::get_cpu_capability());
-  result.Set("collectives", has_gloo() ? "gloo" : "none");
+  const std::string gloo = has_gloo() ? "gloo" : "", nccl = has_nccl() ? "nccl" : "";
+  const std::string both = gloo + (gloo.empty() || nccl.empty() ? "" : ", ") + nccl;
+  result.Set("collectives", both.empty() ? "none" : both);
   return result;
 }
 }  // namespace

@@ -1,5 +1,6 @@
 // voxgrad_check: trains a few steps on a chosen device without Node and checks itself; prints a line a check.
 //   voxgrad_check [cpu|cuda|cuda:N|pretend] [--steps N] [--time]
+//   voxgrad_check ranks [cpu|cuda|pretend]                 two ranks that train together (see ranks.h)
 //   voxgrad_check save FOLDER --saves N [--megabytes M]   writes numbered checkpoints (see saves.h)
 //   voxgrad_check read FOLDER...                          tells which ones are there
 // Exit code 0 if every check holds, 74 if a file cannot be written. On the pretend accelerator it also counts what a
@@ -14,6 +15,7 @@
 #include "check/compiled_kernels.h"
 #include "check/op_parity.h"
 #include "check/pretend_device.h"
+#include "check/ranks.h"
 #include "check/saves.h"
 #include "check/synthetic.h"
 #include "check/traffic.h"
@@ -361,6 +363,17 @@ void check_scaler(const std::string& device) {
          "the float16 scaler's state is saved and loaded", first + "; " + loaded);
 }
 
+/// On CUDA the two ranks take the first two devices.
+void check_two_ranks(const std::string& device) {
+  if (!has_gloo() && device != "cuda") {
+    std::printf("info  two ranks are skipped: this build is without Gloo\n");
+    return;
+  }
+  const bool cuda = device == "cuda";
+  for (const auto& [good, what, found] : check::check_ranks({cuda ? "cuda:0" : device, cuda ? "cuda:1" : device}))
+    expect(good, what, found);
+}
+
 void time_steps(const std::string& device) {
   auto config = check::synthetic_config(device, {40, 56, 40}, {8, 16, 32, 64});
   auto trainer = make_trainer(config, check::synthetic_cases(8, {36, 50, 35}, 7, open_device(device)));
@@ -396,7 +409,16 @@ int main(int argc, char** argv) {
   try {
     if (device == "save" && folders.size() == 1) return check::write_saves(folders[0], saves, megabytes), 0;
     if (device == "read" && !folders.empty()) return check::print_saves(folders), 0;
-    if (device == "pretend") check::register_pretend_device();
+    if (device == "ranks") {
+      const std::string shared = folders.empty() ? "cpu" : folders[0];
+      if (shared == "pretend") check::register_pretend_device();
+      check_two_ranks(shared);
+      return std::printf("%s\n", failures ? "failed" : "all checks hold"), failures ? 1 : 0;
+    }
+    if (device == "pretend") {
+      check::register_pretend_device();
+      check_two_ranks(device);  // before this process has threads
+    }
     check_kernel_lists();
     if (device == "cpu") check_traffic();
     check_training(device, steps);

@@ -12,7 +12,10 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <set>
 
+#include "dist/process_group.h"
 #include "engine/step_graph.h"
 
 namespace voxgrad::check {
@@ -34,6 +37,41 @@ struct HostAllocator : c10::Allocator {
 };
 HostAllocator allocator;
 
+/// Pinned memory, in which a copy lands when somebody waits for an event behind it; until then it holds what no copy
+/// brings. One thread trains, so nothing is guarded.
+struct PinnedAllocator : c10::Allocator {
+  c10::DataPtr allocate(size_t bytes) override;
+  c10::DeleterFnPtr raw_deleter() const override { return std::free; }
+  void copy_data(void* target, const void* source, size_t bytes) const override { std::memcpy(target, source, bytes); }
+};
+PinnedAllocator pinned_allocator;
+std::set<const void*> pinned;
+
+c10::DataPtr PinnedAllocator::allocate(size_t bytes) {
+  void* memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+  pinned.insert(memory);
+  return {memory, memory, std::free, c10::Device(c10::kCPU)};
+}
+
+struct CopyBehind {
+  at::Tensor source, target;  // both on the host
+};
+std::deque<CopyBehind> copies_behind;
+size_t copies_landed = 0;
+
+/// What an event stands for: how many copies had begun, and how often it was asked in vain.
+struct Moment {
+  size_t copies = 0;
+  bool asked = false;
+};
+
+void land(const Moment& moment) {
+  for (; copies_landed < moment.copies; ++copies_landed) {
+    copies_behind.front().target.copy_(copies_behind.front().source);
+    copies_behind.pop_front();
+  }
+}
+
 struct Guard : c10::impl::DeviceGuardImplInterface {
   static constexpr auto static_type = kPretend;
   c10::DeviceType type() const override { return kPretend; }
@@ -44,6 +82,20 @@ struct Guard : c10::impl::DeviceGuardImplInterface {
   c10::Stream getStream(c10::Device device) const override { return c10::Stream(c10::Stream::DEFAULT, device); }
   c10::Stream exchangeStream(c10::Stream stream) const override { return stream; }
   c10::DeviceIndex deviceCount() const noexcept override { return 1; }
+  void record(void** event, const c10::Stream&, const c10::DeviceIndex, const c10::EventFlag) const override {
+    if (!*event) *event = new Moment;
+    *static_cast<Moment*>(*event) = {copies_landed + copies_behind.size(), false};
+  }
+  void block(void*, const c10::Stream&) const override {}
+  /// At first an event is still to come.
+  bool queryEvent(void* event) const override {
+    auto& moment = *static_cast<Moment*>(event);
+    if (!std::exchange(moment.asked, true)) return false;
+    land(moment);
+    return true;
+  }
+  void synchronizeEvent(void* event) const override { land(*static_cast<Moment*>(event)); }
+  void destroyEvent(void* event, const c10::DeviceIndex) const noexcept override { delete static_cast<Moment*>(event); }
 };
 
 struct Hooks : at::PrivateUse1HooksInterface {
@@ -53,6 +105,8 @@ struct Hooks : at::PrivateUse1HooksInterface {
   c10::DeviceIndex deviceCount() const override { return 1; }
   c10::DeviceIndex getCurrentDevice() const override { return 0; }
   void setCurrentDevice(c10::DeviceIndex) const override {}
+  bool isPinnedPtr(const void* data) const override { return pinned.count(data) > 0; }
+  c10::Allocator* getPinnedMemoryAllocator() const override { return &pinned_allocator; }
   const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override {
     return at::detail::getDefaultCPUGenerator();
   }
@@ -84,7 +138,13 @@ at::Tensor empty_strided(c10::IntArrayRef sizes, c10::IntArrayRef strides, std::
       sizes, strides, &allocator, c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), c10::dtype_or_default(type));
 }
 
-at::Tensor copy_from(const at::Tensor& source, const at::Tensor& target, bool) {
+at::Tensor copy_from(const at::Tensor& source, const at::Tensor& target, bool non_blocking) {
+  if (!inside_fallback && non_blocking && target.is_cpu() && pinned.count(target.const_data_ptr())) {
+    ++counts.reads_behind;
+    copies_behind.push_back({on_host(source).clone(), target});
+    target.fill_(-1);
+    return target;
+  }
   if (!inside_fallback) {
     if (source.is_cpu() && !target.is_cpu()) {
       ++counts.host_writes;
@@ -183,10 +243,15 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
 TORCH_LIBRARY_IMPL(_, PrivateUse1, m) { m.fallback(torch::CppFunction::makeFromBoxedFunction<&run_on_host>()); }
 
 namespace {
+bool captures_fail = false;
+
 /// Replays by doing the work again: that shows whether all that changes from step to step is an input.
 struct PretendGraph : StepGraph {
   std::function<void()> work;
-  void capture(const std::function<void()>& captured) override { work = captured; }
+  void capture(const std::function<void()>& captured) override {
+    TORCH_CHECK(!captures_fail, "this capture was to fail");
+    work = captured;
+  }
   void replay() override {
     const DeviceCounts before = counts;
     work();
@@ -194,7 +259,27 @@ struct PretendGraph : StepGraph {
     ++counts.replays;
   }
 };
+
+/// Gloo on the tensors' memory, which lies on the host.
+struct PretendBackend : c10d::Backend {
+  c10::intrusive_ptr<c10d::Backend> gloo;
+  explicit PretendBackend(c10::intrusive_ptr<c10d::Backend> backend)
+      : c10d::Backend(backend->getRank(), backend->getSize()), gloo(std::move(backend)) {}
+  const std::string getBackendName() const override { return "pretend"; }
+  c10::intrusive_ptr<c10d::Work> allreduce(std::vector<at::Tensor>& tensors,
+                                           const c10d::AllreduceOptions& options) override {
+    std::vector<at::Tensor> host = {on_host(tensors[0])};
+    return gloo->allreduce(host, options);
+  }
+  c10::intrusive_ptr<c10d::Work> broadcast(std::vector<at::Tensor>& tensors,
+                                           const c10d::BroadcastOptions& options) override {
+    std::vector<at::Tensor> host = {on_host(tensors[0])};
+    return gloo->broadcast(host, options);
+  }
+};
 }  // namespace
+
+void fail_captures(bool fail) { captures_fail = fail; }
 
 void register_pretend_device() {
   static const bool done = [] {
@@ -203,6 +288,9 @@ void register_pretend_device() {
     at::RegisterPrivateUse1HooksInterface(&hooks);
     register_step_graph(kPretend,
                         [](at::Device) -> std::unique_ptr<StepGraph> { return std::make_unique<PretendGraph>(); });
+    register_backend(kPretend, [](const RanksConfig& config, at::Device) -> c10::intrusive_ptr<c10d::Backend> {
+      return c10::make_intrusive<PretendBackend>(join_gloo(config, at::kCPU));
+    });
     return true;
   }();
   (void)done;

@@ -73,7 +73,7 @@ std::shared_ptr<gloo::transport::Device> open_device(const std::string& meeting_
 }  // namespace
 #endif
 
-c10::intrusive_ptr<c10d::Backend> join_gloo(const RanksConfig& config) {
+c10::intrusive_ptr<c10d::Backend> join_gloo(const RanksConfig& config, at::Device) {
 #ifdef USE_C10D_GLOO
   const auto timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * config.timeoutSeconds));
   const auto gloo = c10d::ProcessGroupGloo::Options::create(timeout);

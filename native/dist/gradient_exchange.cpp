@@ -5,6 +5,8 @@
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <utility>
+
 namespace voxgrad {
 
 namespace {
@@ -28,15 +30,23 @@ struct GradientExchange::State {
   std::vector<int64_t> bucket_of;  // of each parameter; -1: it never has a gradient
   size_t sent = 0;                 // buckets are sent in order, so that all ranks agree
   at::Tensor extras;               // of this step, until the first bucket takes them
+  std::vector<int64_t> arrived;    // parameters whose gradients are there in this step, in that order
+  std::vector<int64_t> arrived_when_sent;
   bool running = false;
 
-  /// Those that have a gradient after the first backward pass, from the last to the first.
+  /// By the order in which the gradients of the first step came at rank 0, as DistributedDataParallel has it: modules
+  /// are not run in the order of their parameters.
   void plan() {
+    const at::Device device = parameters[0].device();
+    at::Tensor order = at::tensor(arrived, at::kLong).to(device);
+    group->broadcast(order);
+    group->settle();
+    order = order.to(at::kCPU);
     bucket_of.assign(parameters.size(), -1);
     int64_t bytes = 0;
     std::vector<int64_t> counts;
-    for (size_t i = parameters.size(); i-- > 0;) {
-      if (!parameters[i].grad().defined()) continue;
+    for (int64_t k = 0; k < order.numel(); ++k) {
+      const auto i = static_cast<size_t>(order.data_ptr<int64_t>()[k]);
       const bool first = buckets.size() == 1;
       if (buckets.empty() || bytes >= (first ? first_bucket_bytes : bucket_bytes)) {
         buckets.emplace_back();
@@ -68,10 +78,13 @@ struct GradientExchange::State {
       bucket.ready = false;
     }
     sent = 0;
+    arrived_when_sent.clear();
   }
 
   void take(size_t index) {
-    if (!running || bucket_of.empty() || bucket_of[index] < 0) return;
+    if (!running) return;
+    arrived.push_back(static_cast<int64_t>(index));
+    if (bucket_of.empty() || bucket_of[index] < 0) return;
     Bucket& bucket = buckets[static_cast<size_t>(bucket_of[index])];
     bucket.ready = --bucket.missing == 0;
     for (; sent < buckets.size() && buckets[sent].ready; ++sent) send(sent);
@@ -84,6 +97,7 @@ struct GradientExchange::State {
     std::vector<at::Tensor> gradients;
     for (const size_t i : bucket.parameters) gradients.push_back(parameters[i].grad());
     at::_foreach_copy_(bucket.views, gradients);
+    arrived_when_sent.push_back(static_cast<int64_t>(arrived.size()));
     bucket.work = group->start_sum(bucket.flat);
   }
 };
@@ -117,6 +131,7 @@ void GradientExchange::begin(const at::Tensor& loss, const at::Tensor& stop) {
   State& state = *state_;
   state.extras = at::stack({loss, stop});
   state.running = true;
+  state.arrived.clear();
   state.arm();
 }
 
@@ -130,7 +145,7 @@ GradientExchange::Sums GradientExchange::finish() {
   state.running = false;
   TORCH_INTERNAL_ASSERT(state.sent == state.buckets.size(), "a parameter that had a gradient has none");
   for (auto& bucket : state.buckets) {
-    state.group->wait(bucket.work);
+    state.group->wait(std::exchange(bucket.work, {}));
     for (size_t k = 0; k < bucket.parameters.size(); ++k)
       state.parameters[bucket.parameters[k]].mutable_grad() = bucket.views[k];
   }
@@ -139,5 +154,7 @@ GradientExchange::Sums GradientExchange::finish() {
 }
 
 size_t GradientExchange::buckets() const { return state_->buckets.size(); }
+const std::vector<int64_t>& GradientExchange::arrived_when_sent() const { return state_->arrived_when_sent; }
+int64_t GradientExchange::gradients() const { return static_cast<int64_t>(state_->arrived.size()); }
 
 }  // namespace voxgrad

@@ -10,8 +10,8 @@
 
 namespace voxgrad {
 
-/// One collective a bucket. A bucket is sent as soon as the gradients of all its parameters are there; the buckets
-/// follow the backward pass, from the last parameter to the first.
+/// One collective a bucket, and one more in the first step, which tells all ranks the order of parameters. A bucket is
+/// sent as soon as the gradients of all its parameters are there; the buckets follow the backward pass.
 class GradientExchange {
  public:
   /// DistributedDataParallel's sizes: the first bucket is small, so that sending begins early.
@@ -30,6 +30,12 @@ class GradientExchange {
   /// After backward: waits for all buckets; every parameter's gradient is then the sum.
   Sums finish();
   size_t buckets() const;
+
+  /// Of the last step that the host ran: in the order of the buckets, how many gradients had arrived when the bucket's
+  /// sum began.
+  const std::vector<int64_t>& arrived_when_sent() const;
+  /// How many parameters have a gradient.
+  int64_t gradients() const;
 
  private:
   struct State;

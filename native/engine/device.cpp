@@ -3,6 +3,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 #include <omp.h>
 
@@ -38,6 +39,8 @@ at::Device open_device(const std::string& name) {
       throw Failure("ERR_DEVICE", "device " + name + " is not there: found " + std::to_string(count) + " CUDA devices");
     }
     load_cuda_kernels();
+    // So that nothing of this thread goes to the first device where each rank has its own.
+    c10::impl::VirtualGuardImpl(device.type()).setDevice(device);
   }
   return device;
 }

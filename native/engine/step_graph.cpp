@@ -27,22 +27,26 @@ std::unique_ptr<StepGraph> make_step_graph(at::Device device) {
   return found == factories().end() ? nullptr : found->second(device);
 }
 
-const RepeatedWork::Tensors& RepeatedWork::operator()(at::Device device, const Tensors& inputs, const Work& work) {
-  if (enabled_ && !fault_ && calls_ == kWarmUp) {
-    try {
-      auto graph = make_step_graph(device);
-      if (graph) {
-        inputs_.clear();
-        for (const at::Tensor& input : inputs) inputs_.push_back(input.defined() ? input.clone() : input);
-        work_ = work;
-        graph->capture([this] { results_ = work_(inputs_); });
-      }
-      graph_ = std::move(graph);
-    } catch (const std::exception& error) {
-      fault_ = error.what();
-      inputs_.clear();
-    }
+void RepeatedWork::capture(at::Device device, const Tensors& inputs, const Work& work) {
+  try {
+    auto graph = make_step_graph(device);
+    if (!graph) return;
+    inputs_.clear();
+    for (const at::Tensor& input : inputs) inputs_.push_back(input.defined() ? input.clone() : input);
+    work_ = work;
+    graph->capture([this] { results_ = work_(inputs_); });
+    graph_ = std::move(graph);
+  } catch (const std::exception& error) {
+    fault_ = error.what();
   }
+  if (agree_ && !agree_(captured()) && captured()) fault_ = "another rank could not record them";
+  if (!fault_) return;
+  graph_.reset();
+  inputs_.clear();
+}
+
+const RepeatedWork::Tensors& RepeatedWork::operator()(at::Device device, const Tensors& inputs, const Work& work) {
+  if (enabled_ && !fault_ && calls_ == kWarmUp) capture(device, inputs, work);
   ++calls_;
   if (!graph_) return results_ = work(inputs);
   for (size_t i = 0; i < inputs.size(); ++i) {

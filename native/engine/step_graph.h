@@ -38,8 +38,12 @@ class RepeatedWork {
   /// Results for inputs; reads nothing else that changes from call to call but what it changes itself in place.
   using Work = std::function<Tensors(const Tensors& inputs)>;
 
-  /// `enabled` false: never as a graph.
-  explicit RepeatedWork(bool enabled) : enabled_(enabled) {}
+  /// Told whether this process could capture the work; returns whether all that share it could, since collectives must
+  /// be in a graph at every rank or at none.
+  using Agree = std::function<bool(bool captured)>;
+
+  /// `enabled` false: never as a graph. `agree` undefined: alone.
+  explicit RepeatedWork(bool enabled, Agree agree = {}) : enabled_(enabled), agree_(std::move(agree)) {}
 
   /// The results of `work`, which must do the same in every call and not refer to what ends with the caller. Undefined
   /// inputs are passed on as such. Valid until the next call. If the capture fails, says so in `fault` and goes on
@@ -53,7 +57,10 @@ class RepeatedWork {
   const std::optional<std::string>& fault() const { return fault_; }
 
  private:
+  void capture(at::Device device, const Tensors& inputs, const Work& work);
+
   bool enabled_;
+  Agree agree_;
   int calls_ = 0;
   std::unique_ptr<StepGraph> graph_;
   Work work_;

@@ -3,6 +3,7 @@
 
 #include <c10/core/CachingDeviceAllocator.h>
 
+#include "dist/common_stop.h"
 #include "engine/batches_ahead.h"
 #include "engine/device.h"
 #include "engine/regions_ahead.h"
@@ -25,6 +26,12 @@ std::vector<float> to_floats(const at::Tensor& column) {
 std::vector<double> to_doubles(const at::Tensor& counts) {
   const at::Tensor host = counts.to(at::kCPU, at::kDouble).contiguous();
   return {host.data_ptr<double>(), host.data_ptr<double>() + host.numel()};
+}
+
+/// What a rank asks the others when a step could be recorded or not.
+RepeatedWork::Agree agreement(const std::shared_ptr<ProcessGroup>& group) {
+  if (!group) return {};
+  return [group](bool captured) { return group->largest({captured ? 0.0 : 1.0})[0] == 0; };
 }
 
 int64_t longest_run_of_ones(const std::vector<float>& column) {
@@ -63,8 +70,8 @@ Trainer::Trainer(const TrainerConfig& config)
       batches_(config, network_.memory_format()),
       loss_(config.loss, Targets(config.labels, config.network.outputChannels, device_), config.patchSize,
             config.network.strides, device_, batches_.share(), group_),
-      training_work_(config.cudaGraph),
-      validation_work_(config.cudaGraph) {
+      training_work_(config.cudaGraph, agreement(group_)),
+      validation_work_(config.cudaGraph, agreement(group_)) {
   const auto zeros = [&] {
     return at::zeros({loss_.targets().foreground_count()}, at::TensorOptions().device(device_).dtype(at::kLong));
   };
@@ -147,6 +154,8 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
   int64_t done = 0, skipped_in_a_row = 0;
   bool stop = false;
   // A rank must not end alone: its wish goes with a step to all others.
+  std::optional<CommonStop> common_stop;
+  if (group_) common_stop.emplace(group_, device_);
   for (; done < steps && !stop && (group_ || !stop_requested_) && skipped_in_a_row < most_skipped; ++done) {
     clock_.start();
     const Stopwatch step_time, data_time;
@@ -155,29 +164,29 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
       batch = batches.next();
     } catch (const Failure&) {
       // What is done counts; a job that starts with this step says what is wrong with its cases.
-      if (done == 0) throw;
+      if (done == 0 || group_) throw;
       break;
     }
     chunk.data_ms.push_back(data_time.ms());
     clock_.mark("data");
-    const bool wished = group_ && stop_requested_;
-    const RepeatedWork::Tensors inputs = {batch.image, batch.labels, batch.dropout, rates[done], wishes[wished]};
+    const RepeatedWork::Tensors inputs = {batch.image, batch.labels, batch.dropout, rates[done],
+                                          wishes[group_ && stop_requested_]};
     // A benchmark looks into the step, where a graph shows nothing.
     const auto results = clock_.is_open() ? work(inputs) : training_work_(device_, inputs, work);
     history[done].copy_(at::stack(results));
+    if (common_stop) stop = common_stop->after_step(results[3]);
     batches.launched();
     ++step_;
     chunk.step_ms.push_back(step_time.ms());
     float loss = std::numeric_limits<float>::quiet_NaN();
     if (device_.is_cpu()) {  // reading costs nothing there
       loss = *results[0].data_ptr<float>();
-      stop = *results[3].data_ptr<float>() != 0;
-      chunk.stopped_elsewhere = stop && !wished;
       skipped_in_a_row = *results[2].data_ptr<float>() != 0 ? skipped_in_a_row + 1 : 0;
     }
     advance(done + 1, loss);
   }
   optimizer_.zero_gradients();
+  if (group_) group_->settle();
   const at::Tensor columns = history.narrow(0, 0, done).to(at::kCPU);
   chunk.loss = to_floats(columns.select(1, 0));
   chunk.gradient_norm = to_floats(columns.select(1, 1));
@@ -185,7 +194,11 @@ TrainingChunk Trainer::run_training(const std::vector<double>& learning_rates, i
   chunk.graph_fault = training_work_.fault().value_or("");
   const bool non_finite = longest_run_of_ones(chunk.skipped) >= most_skipped;
   chunk.reason = non_finite ? "non_finite" : done < steps ? "stopped" : "completed";
-  stop_requested_ = stop_requested_ || stop;
+  // The wish of another rank, which may have come too late to end this chunk.
+  const std::vector<float> wished = to_floats(columns.select(1, 3));
+  chunk.stopped_elsewhere =
+      !stop_requested_ && std::any_of(wished.begin(), wished.end(), [](float n) { return n != 0; });
+  if (chunk.stopped_elsewhere) stop_requested_ = true;
   return chunk;
 }
 
@@ -218,6 +231,7 @@ ValidationChunk Trainer::run_validation(int64_t steps) {
     for (at::Tensor* column : {&counts_.true_positives, &counts_.false_positives, &counts_.false_negatives})
       group_->sum(*column);
     group_->sum(losses);
+    group_->settle();
   }
   ValidationChunk chunk;
   chunk.loss = to_floats(losses.narrow(0, 0, done));
@@ -260,6 +274,11 @@ Batch Trainer::training_batch(uint64_t step, const std::vector<Region>& regions)
   Batch batch = batches_.training_batch(regions, step);
   batch.dropout = network_.draw_dropout(batch.samples);
   return batch;
+}
+
+std::optional<Trainer::ExchangeReport> Trainer::exchange_report() const {
+  if (!exchange_) return std::nullopt;
+  return ExchangeReport{group_->traffic(), exchange_->arrived_when_sent(), exchange_->gradients()};
 }
 
 std::optional<DeviceMemory> Trainer::device_memory() const {

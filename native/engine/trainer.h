@@ -78,7 +78,8 @@ class Trainer {
   std::vector<double> agree(const std::vector<double>& values) const {
     return group_ ? group_->largest(values) : values;
   }
-  /// As many steps as there are learning rates, unless stopped (a stop at any rank ends all after the same step) or
+  /// As many steps as there are learning rates, unless stopped (a stop at any rank ends all after the same step, see
+  /// CommonStop) or
   /// `most_skipped` steps in a row are skipped. The CPU ends right after the last of them, an accelerator after the
   /// chunk.
   TrainingChunk run_training(const std::vector<double>& learning_rates,
@@ -105,6 +106,16 @@ class Trainer {
   /// Forgets an earlier stop. Called when a job is given, not when it starts: a stop in between must count.
   void clear_stop() { stop_requested_ = false; }
 
+  /// What ranks exchange: all that the host has begun so far, and the buckets of the last step that it ran (see
+  /// GradientExchange).
+  struct ExchangeReport {
+    ProcessGroup::Traffic traffic;
+    std::vector<int64_t> arrived_when_sent;
+    int64_t gradients = 0;
+  };
+  /// Nothing alone.
+  std::optional<ExchangeReport> exchange_report() const;
+
   const Network& network() const { return network_; }
   /// What the steps of this trainer work on.
   StepParts step_parts() {
@@ -127,7 +138,7 @@ class Trainer {
   const TrainerConfig config_;
   const at::Device device_;
   const at::ScalarType precision_;
-  const std::shared_ptr<ProcessGroup> group_;  // null: alone
+  const std::shared_ptr<ProcessGroup> group_;  // null: alone. In front of the graphs, which must be gone before it
   Network network_;
   SampleParallel forward_;
   Optimizer optimizer_;

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "failure.h"
+#include "kernels/libraries.h"
 
 namespace voxgrad {
 
@@ -28,6 +29,8 @@ std::string path_of(const std::string& library) {
   return std::filesystem::exists(folder / library) ? folder / library : folder / "Release" / library;
 }
 }  // namespace
+
+bool is_library_there(const std::string& library) { return std::filesystem::exists(path_of(library)); }
 
 void* find_in_library(const std::string& library, const char* function) {
   const std::string path = path_of(library);

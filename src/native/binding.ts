@@ -370,6 +370,16 @@ export interface DeviceCeilings {
   bytesPerSecond: number
 }
 
+/** Counted on the host, which does not see what a replayed CUDA graph does. */
+export interface ExchangeReport {
+  /** Begun since the trainer was opened, and the bytes of their tensors at this rank. */
+  collectives: number
+  bytes: number
+  /** Of the last step, one entry a bucket in the order of sending: gradients that had arrived when its sum began, of `gradients`. */
+  arrivedWhenSent: number[]
+  gradients: number
+}
+
 /** Jobs that measure a trainer (native/engine/benchmark.h); `held`: all steps on one batch. */
 export interface Benchmarks {
   /** Random cases for training and validation, of extents (z, y, x). */
@@ -439,6 +449,8 @@ export interface NativeTrainer {
    */
   setPosition(position: { step: number; redraws: number }): void
   deviceMemory(): DeviceMemory
+  /** What ranks exchange; null for one alone. */
+  exchangeReport(): Promise<ExchangeReport | null>
   benchmark: Benchmarks
   snapshot(): Snapshot
   /** The running job ends after its current step (training, validation) or tile. */
@@ -473,7 +485,7 @@ export interface NativeTensor {
 export type OpArgument = number | boolean | string | null | number[] | NativeTensor
 
 export interface NativeBinding {
-  /** collectives: gloo, with which several ranks train together, or none. */
+  /** collectives, over which several ranks train together: gloo on the CPU, nccl on CUDA, both or none. */
   versions(): { libtorch: string; compiler: string; cpu: string; collectives: string }
 
   /** Intensities drawn and extents after the crop to nonzero. segmentation: labels as float32, shape (1, z, y, x). */

@@ -34,6 +34,9 @@ describe('voxgrad_check', () => {
         ]) {
           expect(stdout).toContain(`ok    host reads in a chunk of 50 training steps, ${what}: 1`)
         }
+        expect(stdout).toMatch(
+          /^ok {4}two ranks, steps as a graph: a collective a bucket and none else|^info {2}two ranks are skipped/m,
+        )
         expect(stdout).toContain("ok    the float16 scaler's state is saved and loaded: scale 65536")
         expect(stdout).toContain('ok    a tensor left on the host raises: yes')
       }

@@ -2,15 +2,15 @@
 // other.
 import { fork } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { TrainerConfig } from '../../src/native/binding.js'
+import type { ExchangeReport, TrainerConfig } from '../../src/native/binding.js'
 import { native } from '../../src/native/load.js'
 import { ordinary, writeCase } from '../engine/preprocessed-cases.js'
 import { type NetworkShape, trainerConfig } from '../engine/trainer-config.js'
+import { freePort } from './free-port.js'
 import type { RankJob, RankResult } from './rank.js'
 
 let folder: string
@@ -37,14 +37,6 @@ const shape: NetworkShape = {
   batchSize: 4,
   batchDice: false,
   deepSupervisionWeights: [1],
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 /** The ranks' reports, each as a promise. */
@@ -95,7 +87,7 @@ function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
 
 const regions = { outputs: [[1, 2], [2]], overlapping: true }
 
-const isThere = native().versions().collectives === 'gloo'
+const isThere = native().versions().collectives.includes('gloo')
 if (!isThere) console.log('ranks skipped: the addon was built without Gloo (Debian: libgloo-dev)')
 
 describe.skipIf(!isThere)('ranks that share a batch', () => {
@@ -122,6 +114,44 @@ describe.skipIf(!isThere)('ranks that share a batch', () => {
       expect(largestDifference(first.weights, one.weights) / update).toBeLessThan(1e-3)
       expect(largestDifference(first.training.loss, one.training.loss)).toBeLessThan(1e-3)
       expect(largestDifference(first.validation.loss, one.validation.loss)).toBeLessThan(1e-3)
+    }
+  })
+
+  /** Some 5 MB of parameters: more than the first bucket takes. */
+  const deep: NetworkShape = {
+    ...shape,
+    featuresPerStage: [16, 32, 64, 128],
+    kernelSizes: new Array<[number, number, number]>(4).fill([3, 3, 3]),
+    strides: [[1, 1, 1], ...new Array<[number, number, number]>(3).fill([2, 2, 2])],
+    patchSize: [16, 16, 16],
+    deepSupervisionWeights: [4 / 7, 2 / 7, 1 / 7],
+  }
+
+  test.each<[string, NetworkShape, number, number]>([
+    ['a small network', shape, 1, 0],
+    ['a larger one', deep, 2, 0],
+    ['Dice of the batch, whose sums go ahead of the gradients', { ...shape, batchDice: true }, 1, 1],
+  ])('a step sends its gradients once, in a collective a bucket: %s', async (_, changes, buckets, sums) => {
+    const steps = 5
+    const ranks = await runRanks(trainerConfig(changes), 2, () => ({ steps }))
+    for (const { exchange, parameters } of ranks) {
+      expect(exchange?.arrivedWhenSent.length).toBe(buckets)
+      // After the first step, rank 0 tells the order of the gradients.
+      expect(exchange?.collectives).toBe(steps * (buckets + sums) + 1)
+      // The loss and the wish to stop go with the first bucket.
+      const gradientBytes = steps * 4 * (parameters + 2) + 8 * (exchange?.gradients as number)
+      if (sums === 0) expect(exchange?.bytes).toBe(gradientBytes)
+      else expect((exchange?.bytes as number) - gradientBytes).toBeLessThan(steps * 1024)
+    }
+  })
+
+  test('sending begins before the backward pass ends', async () => {
+    const ranks = await runRanks(trainerConfig(deep), 2, () => ({ steps: 3 }))
+    for (const { exchange } of ranks) {
+      const { arrivedWhenSent, gradients } = exchange as ExchangeReport
+      expect(gradients).toBeGreaterThan(0)
+      expect(arrivedWhenSent[0]).toBeLessThan(0.75 * gradients)
+      expect(arrivedWhenSent.at(-1)).toBe(gradients)
     }
   })
 

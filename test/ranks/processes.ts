@@ -1,13 +1,14 @@
 // Commands that are started as a user would, for the tests of several ranks.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { createServer } from 'node:net'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { native } from '../../src/native/load.js'
 
+export { freePort } from './free-port.js'
+
 export const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 /** Whether the addon can train on several ranks. */
-export const hasCollectives = native().versions().collectives !== 'none'
+export const hasCollectives = native().versions().collectives.includes('gloo')
 if (!hasCollectives) console.log('several ranks skipped: the addon was built without Gloo (Debian: libgloo-dev)')
 
 export const torchrun = [
@@ -29,14 +30,6 @@ export function start(program: string, args: string[], environment: NodeJS.Proce
   return { child, ended }
 }
 export const voxgrad = (...args: string[]) => start(process.execPath, [main, ...args])
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 /** Processes of the engine below a command. */
 export function childrenOf({ pid }: Pick<ChildProcess, 'pid'>): number[] {

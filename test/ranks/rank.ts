@@ -1,5 +1,11 @@
 // One rank as a process of its own: trains and validates some steps with the engine, and tells its parent what came out.
-import type { NativeTrainer, TrainerConfig, TrainingChunk, ValidationChunk } from '../../src/native/binding.js'
+import type {
+  ExchangeReport,
+  NativeTrainer,
+  TrainerConfig,
+  TrainingChunk,
+  ValidationChunk,
+} from '../../src/native/binding.js'
 import { native } from '../../src/native/load.js'
 
 export interface RankJob {
@@ -20,6 +26,10 @@ export interface RankResult {
   validation: ValidationChunk
   /** All of them in a row. */
   weights: Float32Array
+  /** How many numbers have a gradient. */
+  parameters: number
+  /** What the training steps alone exchanged; null for one rank. */
+  exchange: ExchangeReport | null
 }
 
 process.on('message', async (job: RankJob) => {
@@ -41,6 +51,7 @@ async function work({
 }: RankJob): Promise<RankResult> {
   const trainer = await native().createTrainer(config)
   await trainer.loadCases(cases)
+  const atStart = await trainer.exchangeReport()
   const learningRates = new Float64Array(steps).fill(0.01)
   const timer = setInterval(() => {
     const { done } = trainer.snapshot()
@@ -49,17 +60,26 @@ async function work({
   }, 2)
   const training = await trainer.runTraining({ learningRates, mostSkipped: 10 })
   clearInterval(timer)
+  const atEnd = await trainer.exchangeReport()
+  const exchange = atStart &&
+    atEnd && { ...atEnd, collectives: atEnd.collectives - atStart.collectives, bytes: atEnd.bytes - atStart.bytes }
   const validation = await trainer.runValidation({ steps: validationSteps })
   const captured = await trainer.captureCheckpoint({ entries: {}, learningRate: 0.01 })
   const file = `${checkpoint}.${config.group.rank}`
   await native().writeCheckpoint(file, captured)
   await trainer.dispose()
-  return { training, validation, weights: await weightsOf(file) }
+  return { training, validation, exchange, ...(await weightsOf(file)) }
 }
 
-async function weightsOf(file: string): Promise<Float32Array> {
+async function weightsOf(file: string): Promise<Pick<RankResult, 'weights' | 'parameters'>> {
   const { network_weights: weights } = (await native().readTorchFile(file)) as {
     network_weights: Record<string, { data: Float32Array }>
   }
-  return Float32Array.from(Object.values(weights).flatMap(({ data }) => [...data]))
+  // nnU-Net's state dict names a parameter up to four times; an instance norm cancels the bias in front of it.
+  const others = /\.all_modules\.|^decoder\.encoder\.|\.conv\.bias$/
+  const own = Object.entries(weights).filter(([name]) => !others.test(name))
+  return {
+    weights: Float32Array.from(Object.values(weights).flatMap(({ data }) => [...data])),
+    parameters: own.reduce((sum, [, { data }]) => sum + data.length, 0),
+  }
 }
