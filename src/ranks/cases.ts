@@ -32,6 +32,16 @@ const nameOf = (share: number, rank: number, index: number) => `cases/${share}/$
 export const partOf = <Item>(items: readonly Item[], rank: number, ranks: number): Item[] =>
   items.filter((_, index) => index % ranks === rank)
 
+/** Waiting for other ranks is no hang, unless this process itself stands still. */
+export async function whileAlive<Result>(
+  { alive }: Pick<JobContext, 'alive'>,
+  waiting: Promise<Result>,
+): Promise<Result> {
+  alive('following')
+  const timer = setInterval(() => alive('following'), 1000)
+  return waiting.finally(() => clearInterval(timer))
+}
+
 /**
  * On rank 0: waits for every case of another rank's part.
  * @param stop the wish to stop, which that rank may have

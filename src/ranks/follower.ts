@@ -3,7 +3,7 @@ import type { NativeTrainer, RanksConfig } from '../native/binding.js'
 import { native } from '../native/load.js'
 import type { JobContext } from '../train/job.js'
 import { watch } from '../train/watch.js'
-import { type CaseWork, doCases } from './cases.js'
+import { type CaseWork, doCases, whileAlive } from './cases.js'
 import { awaitCommand, failureOfRank, farewell } from './commands.js'
 
 /**
@@ -21,8 +21,7 @@ export async function followLeader(
   let { timeoutSeconds } = group
   try {
     for (let index = 0; ; index++) {
-      context.alive('following')
-      const command = await awaitCommand(group, index, timeoutSeconds)
+      const command = await whileAlive(context, awaitCommand(group, index, timeoutSeconds))
       switch (command.kind) {
         case 'open': {
           const { config } = command

@@ -4,7 +4,7 @@ import type { NativeTrainer, RanksConfig, TrainerConfig } from '../native/bindin
 import { native } from '../native/load.js'
 import type { JobContext } from '../train/job.js'
 import type { CaseResult } from '../validate/summary.js'
-import { type CaseWork, hearOfCases, partOf } from './cases.js'
+import { type CaseWork, hearOfCases, partOf, whileAlive } from './cases.js'
 import { type Command, farewell, leaveCommand, type Outcome, type SharedCall, sharedCalls } from './commands.js'
 
 /**
@@ -92,7 +92,7 @@ export class Leader {
     workOf: (part: Item[]) => CaseWork,
     own: (part: Item[], stopping: AbortSignal) => Promise<void>,
     onCase: (caseId: string, result: CaseResult | undefined) => void,
-    context: Pick<JobContext, 'stopping' | 'stop'>,
+    context: Pick<JobContext, 'stopping' | 'stop' | 'alive'>,
   ): Promise<void> {
     const parts = Array.from({ length: this.ranks }, (_, rank) => partOf(items, rank, this.ranks))
     const share = this.#shares++
@@ -105,7 +105,8 @@ export class Leader {
         : hearOfCases(this.group, { share, rank, count: part.length }, onCase, { ...context, stopping }),
     )
     try {
-      await Promise.all(tasks)
+      const all = Promise.all(tasks)
+      await Promise.all([all, tasks[0]?.then(() => whileAlive(context, all))])
     } catch (error) {
       failed.abort()
       await Promise.allSettled(tasks)

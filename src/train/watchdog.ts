@@ -2,8 +2,8 @@
 import type { Snapshot } from '../native/binding.js'
 
 /**
- * What the engine's process is doing; `starting` until its first sign of life, `following` while it waits for what rank 0
- * tells it, however long.
+ * What the engine's process is doing; `starting` until its first sign of life, `following` while it waits for other
+ * ranks, and says once a second that it still does.
  */
 export type Section = Snapshot['job'] | 'starting' | 'saving' | 'following'
 
@@ -14,7 +14,7 @@ const slowSections: Partial<Record<Section, number>> = {
   saving: 10,
   prediction: 10,
   idle: 10,
-  following: Number.POSITIVE_INFINITY,
+  following: 1,
 }
 const medianFactor = 20
 

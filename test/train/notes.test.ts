@@ -98,6 +98,7 @@ describe('the watchdog', () => {
     ['saving', 600],
     ['prediction', 600],
     ['starting', 3600],
+    ['following', 60],
   ])('calls %s a hang after %d s without a sign of life', (section, limit) => {
     const watchdog = new Watchdog()
     watchdog.alive(section)
@@ -108,12 +109,6 @@ describe('the watchdog', () => {
     const watchdog = new Watchdog()
     watchdog.alive('prediction', 'box_1')
     expect(wait(watchdog, 5000)?.place).toBe('prediction of box_1')
-  })
-
-  test('leaves a rank alone that waits for what rank 0 tells it', () => {
-    const watchdog = new Watchdog()
-    watchdog.alive('following')
-    expect(wait(watchdog, 100_000)).toBeNull()
   })
 
   test('waits 20 times the usual step', () => {
