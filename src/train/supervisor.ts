@@ -186,12 +186,12 @@ function runChild<Result>(
       else if (message.type === 'done') resolve({ kind: 'done', result: message.result as Result })
       else if (message.type === 'failed') resolve({ kind: 'failed', error: errorOf(message) })
     })
-    child.on('error', ({ message }) =>
-      resolve({
-        kind: 'failed',
-        error: new VoxgradError('ERR_INTERNAL', `The engine's process did not start: ${message}`),
-      }),
-    )
+    child.on('error', ({ message, code }: NodeJS.ErrnoException) => {
+      // It ended before it took its job; its exit says why.
+      if (code === 'EPIPE') return
+      const text = `The engine's process did not start: ${message}`
+      resolve({ kind: 'failed', error: new VoxgradError('ERR_INTERNAL', text) })
+    })
     // After an ordinary end the promise is settled already, and settling it again changes nothing.
     child.on('exit', (code, killedBy) => {
       const report = () => resolve({ kind: 'crashed', error: guard.hang() ?? suddenEnd(code, killedBy) })
@@ -248,6 +248,8 @@ export function suddenEnd(code: number | null, killedBy: NodeJS.Signals | null):
       `The engine's process was killed (SIGKILL), most likely because memory ran out: this machine has ${gigabytes} GB`,
     )
   }
+  // Ctrl-C reaches the child as well, and ends it only as long as it has not begun.
+  if (killedBy === 'SIGINT') return new VoxgradError('ERR_STOPPED', 'Stopped before anything was done')
   if (killedBy !== null) return new VoxgradError('ERR_INTERNAL', `The engine's process crashed (${killedBy})`)
   return new VoxgradError('ERR_INTERNAL', `The engine's process ended unexpectedly with code ${code}`)
 }
