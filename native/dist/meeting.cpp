@@ -68,10 +68,23 @@ std::string read_text(const Store& store, const std::string& name) {
 std::string await_text(const RanksConfig& config, const std::string& name, double seconds) {
   store_of(config);  // where this rank hosts it, it must be open
   return with_failures(config, "a message did not come", [&] {
-    // A connection waits for one answer at a time.
-    const Store store = of_attempt(config, connect(config, false));
+    // A connection waits for one answer at a time. Those that are free again are kept: making one may look up names,
+    // which takes seconds where no name server answers.
+    static std::mutex mutex;
+    static std::multimap<std::string, Store> free;
+    const std::string place = config.address + ":" + std::to_string(config.port);
+    Store connection;
+    {
+      const std::lock_guard lock(mutex);
+      if (const auto found = free.find(place); found != free.end()) connection = free.extract(found).mapped();
+    }
+    if (!connection) connection = connect(config, false);
+    const Store store = of_attempt(config, connection);
     store->wait({name}, std::chrono::milliseconds(static_cast<int64_t>(1000 * seconds)));
-    return read_text(store, name);
+    const std::string text = read_text(store, name);
+    const std::lock_guard lock(mutex);
+    free.emplace(place, connection);
+    return text;
   });
 }
 
