@@ -117,7 +117,7 @@ async function runAllRanks<Result>(job: Job, devices: string[], context: JobCont
       return outcome.kind === 'done' ? (children[0] as Promise<Outcome<Result>>) : outcome
     }),
   ])
-  await Promise.race([Promise.all(children), sleep(lastWordsMs)])
+  await Promise.race([Promise.all(children), sleep(lastWordsMs, null, { ref: false })])
   ending.abort()
   if (ended.kind === 'done') return ended
   return causeOf([...settled])
