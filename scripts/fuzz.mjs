@@ -14,6 +14,9 @@ const build = path.join(root, 'build/fuzz')
 const findings = path.join(root, 'build/fuzz-findings')
 const secondsBetweenLines = 20
 const mostBytes = 4096
+/** For a file, beside what the process of a native reader takes before the first: libtorch and the sanitizers. */
+const mostMegabytes = 256
+const megabytesOfProcess = 180
 /** By the clock; a second of the processor is the limit (native/fuzz/fuzz.h). */
 const secondsOfHang = 10
 
@@ -77,7 +80,8 @@ function commandOf(name) {
   const found = path.join(scratch, name)
   mkdirSync(found)
   mkdirSync(path.join(findings, name), { recursive: true })
-  const limits = [`-timeout=${secondsOfHang}`, '-rss_limit_mb=256', `-max_len=${mostBytes}`]
+  const memory = [`-rss_limit_mb=${megabytesOfProcess + mostMegabytes}`, `-malloc_limit_mb=${mostMegabytes}`]
+  const limits = [`-timeout=${secondsOfHang}`, ...memory, `-max_len=${mostBytes}`]
   return [
     path.join(build, `fuzz_${target}`),
     ...[`-runs=${runs}`, `-seed=${values.seed}`, ...limits],
