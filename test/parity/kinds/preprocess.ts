@@ -5,7 +5,6 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFile
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { resolveFolders } from '../../../src/config/folders.js'
 import { readDatasetJson } from '../../../src/dataset/dataset-json.js'
 import { parseJson } from '../../../src/json.js'
 import { native } from '../../../src/native/load.js'
@@ -52,7 +51,7 @@ async function* compareDataset(root: string, name: string, ours: string): AsyncI
   for (const file of ['nnUNetPlans.json', 'dataset.json', 'dataset_fingerprint.json']) {
     copyFileSync(path.join(golden, file), path.join(target, file))
   }
-  const folders = resolveFolders({ raw: path.join(root, 'raw'), preprocessed: ours })
+  const folders = { raw: path.join(root, 'raw'), preprocessed: ours }
   const started = performance.now()
   const written = await preprocess({ folders, dataset: name })
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
