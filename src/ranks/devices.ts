@@ -35,3 +35,13 @@ export function localRanksOf(text: string, device: string): LocalRanks | null {
   const chosen = isList ? numbers : Array.from({ length: numbers[0] as number }, (_, index) => index)
   return chosen.length === 1 ? null : { devices: chosen.map((index) => `cuda:${index}`) }
 }
+
+/** Where a rank trains: on the device that voxgrad's own launcher gave it, else by its number on its machine. */
+export interface DevicePlace {
+  device?: string
+  localRank: number
+}
+
+/** The device of a rank whose run is configured for `configured`; a CUDA device without a number is each rank's own. */
+export const deviceOfRank = ({ device, localRank }: DevicePlace, configured: string): string =>
+  device ?? (configured === 'cuda' ? `cuda:${localRank}` : configured)

@@ -5,16 +5,17 @@ import type { JobContext } from '../train/job.js'
 import { watch } from '../train/watch.js'
 import { type CaseWork, doCases, whileAlive } from './cases.js'
 import { awaitCommand, failureOfRank, farewell } from './commands.js'
+import { type DevicePlace, deviceOfRank } from './devices.js'
 
 /**
  * Follows rank 0 to the end of its job.
- * @param device of this rank, where each has its own
+ * @param place where this rank trains
  * @returns the job's result
  * @throws VoxgradError ERR_RANK where rank 0 is gone, and what this rank's own part fails with
  */
 export async function followLeader(
   group: RanksConfig,
-  device: string | undefined,
+  place: DevicePlace,
   context: Pick<JobContext, 'stopping' | 'alive'>,
 ): Promise<unknown> {
   let trainer: NativeTrainer | undefined
@@ -29,7 +30,7 @@ export async function followLeader(
           const { attempt } = config.group
           timeoutSeconds = config.group.timeoutSeconds
           const own = isShared ? { ...group, attempt, timeoutSeconds } : config.group
-          trainer = await native().createTrainer({ ...config, device: device ?? config.device, group: own })
+          trainer = await native().createTrainer({ ...config, device: deviceOfRank(place, config.device), group: own })
           break
         }
         case 'call': {
@@ -41,7 +42,7 @@ export async function followLeader(
         }
         case 'cases': {
           const { share, parts } = command
-          const work = onDevice(parts[group.rank] as CaseWork, device)
+          const work = onDevice(parts[group.rank] as CaseWork, place)
           await doCases(group, { share, work, nextCommand: index + 1 }, trainer, context)
           break
         }
@@ -61,7 +62,7 @@ export async function followLeader(
 }
 
 /** A prediction opens its own networks, on this rank's device. */
-function onDevice(work: CaseWork, device: string | undefined): CaseWork {
-  if (work.kind === 'validation' || device === undefined) return work
-  return { ...work, options: { ...work.options, device } }
+function onDevice(work: CaseWork, place: DevicePlace): CaseWork {
+  if (work.kind === 'validation') return work
+  return { ...work, options: { ...work.options, device: deviceOfRank(place, work.options.device) } }
 }

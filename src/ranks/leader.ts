@@ -6,6 +6,7 @@ import type { JobContext } from '../train/job.js'
 import type { CaseResult } from '../validate/summary.js'
 import { type CaseWork, hearOfCases, partOf, whileAlive } from './cases.js'
 import { type Command, farewell, leaveCommand, type Outcome, type SharedCall, sharedCalls } from './commands.js'
+import { type DevicePlace, deviceOfRank } from './devices.js'
 
 /**
  * Seconds for the other ranks to hear that the job is over, before their meeting place goes with this process. After a fault
@@ -39,7 +40,15 @@ export class Leader {
   #shares = 0
   #telling: Promise<void> = Promise.resolve()
 
-  constructor(private readonly group: RanksConfig) {}
+  constructor(
+    private readonly group: RanksConfig,
+    private readonly place: DevicePlace,
+  ) {}
+
+  /** A configuration or options, on this rank's own device. */
+  onOwnDevice<Settings extends { device: string }>(settings: Settings): Settings {
+    return { ...settings, device: deviceOfRank(this.place, settings.device) }
+  }
 
   get ranks(): number {
     return this.group.ranks
@@ -55,7 +64,7 @@ export class Leader {
     const attempt = `${this.group.attempt}/${this.#trainers++}`
     const group = isGroup ? { ...this.group, attempt, timeoutSeconds } : config.group
     await this.#tell({ kind: 'open', config: { ...config, group } })
-    const trainer = await native().createTrainer({ ...config, group })
+    const trainer = await native().createTrainer(this.onOwnDevice({ ...config, group }))
     return new Proxy(trainer, {
       get: (_, name) => {
         const value = Reflect.get(trainer, name) as unknown

@@ -83,7 +83,7 @@ export function train(input: TrainInput, settings: TrainJobOptions = {}): Run {
       if (!isPrepared) return stoppedBeforeStart(context)
       const setup = await readSetup(options, { policies })
       if (context.leader) requireDivisible(setup.trainerConfig, context.leader.ranks)
-      await checkStart(setup)
+      await checkStart(setup, context)
       await writeModelFiles(setup, folder.modelFolder)
       const record = newRecord(setup)
       await folder.writeRecord(record)
@@ -133,9 +133,9 @@ function refusePretrained({ pretrained, continue: isContinued }: TrainOptions): 
  * A device that is not there, and weights that do not fit, are refused before there is a run folder.
  * Throws VoxgradError ERR_DEVICE, ERR_CHECKPOINT, ERR_FORMAT.
  */
-async function checkStart({ options, trainerConfig }: RunSetup): Promise<void> {
+async function checkStart({ options, trainerConfig }: RunSetup, { leader }: JobContext): Promise<void> {
   if (options.pretrained === undefined && options.device === 'cpu') return
-  const trainer = await native().createTrainer(trainerConfig)
+  const trainer = await native().createTrainer(leader?.onOwnDevice(trainerConfig) ?? trainerConfig)
   try {
     if (options.pretrained !== undefined) await trainer.loadPretrained({ path: options.pretrained })
   } finally {
@@ -203,7 +203,7 @@ export function predict(input: PredictInput, settings: JobOptions = {}): Run<{ o
       context.emit({ type: 'prediction_progress', caseId, done, total: cases.length, secondsLeft })
     }
     const own = (part: RawCase[], stopping: AbortSignal) =>
-      predictCases(options, part, {
+      predictCases(context.leader?.onOwnDevice(options) ?? options, part, {
         predict: (trainer, caseId, job) => watch(trainer, { ...context, stopping }, job, { caseId }),
         onCase,
       })

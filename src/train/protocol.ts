@@ -9,6 +9,7 @@ import type {
 } from '../config/schema.js'
 import type { RanksConfig } from '../native/binding.js'
 import type { Fault } from '../ranks/commands.js'
+import type { DevicePlace } from '../ranks/devices.js'
 import type { RunEvent } from './events.js'
 import type { Restart } from './job.js'
 import type { Section } from './watchdog.js'
@@ -22,9 +23,9 @@ export type Job =
   | ({ kind: 'validate'; options: ValidateInput } & Ranked)
   | ({ kind: 'predict'; options: PredictInput } & Ranked)
 
-/** A job that several processes may share: which of them this one is, and its own device. */
+/** A job that several processes may share: which of them this one is, and where it trains. */
 export interface Ranked {
-  rank?: { group: RanksConfig; device?: string } | undefined
+  rank?: ({ group: RanksConfig } & DevicePlace) | undefined
 }
 
 /** Parent to child. The first message is the job. */

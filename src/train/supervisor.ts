@@ -1,8 +1,6 @@
 // Runs a job in a child process (worker.ts) and looks after it: a crash, a kill or a hang of the engine is reported with its
 // cause, and a training goes on from its newest whole checkpoint in a new child.
 import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import { constants, totalmem } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -10,6 +8,7 @@ import { VoxgradError } from '../errors.js'
 import { failureOfRank } from '../ranks/commands.js'
 import type { LocalRanks } from '../ranks/devices.js'
 import { type Place, rankTimeoutSeconds } from '../ranks/environment.js'
+import { freePort } from '../ranks/free-port.js'
 import type { Run, RunEvent } from './events.js'
 import { type JobContext, type Restart, startJob } from './job.js'
 import type { FromChild, Job, ToChild } from './protocol.js'
@@ -83,9 +82,7 @@ function runRanks<Result>(job: Job, ranks: Ranks | null, context: JobContext): P
   if (ranks === null) return runChild(job, context)
   if ('devices' in ranks) return runAllRanks(job, ranks.devices, context)
   const { group, localRank } = ranks
-  // A device without a number is each process's own.
-  const device = 'options' in job && 'device' in job.options && job.options.device === 'cuda' ? `cuda:${localRank}` : ''
-  return runChild({ ...job, rank: { group, ...(device === '' ? {} : { device }) } } as Job, context)
+  return runChild({ ...job, rank: { group, localRank } } as Job, context)
 }
 
 /** Milliseconds in which the other ranks find out that one is gone, and say what they know. */
@@ -102,7 +99,7 @@ async function runAllRanks<Result>(job: Job, devices: string[], context: JobCont
   const silent = { ...context, emit: () => {}, stopping: new AbortController().signal }
   const settled = new Map<number, Outcome<Result>>()
   const children = devices.map(async (device, rank) => {
-    const own = { ...job, rank: { group: { ...group, rank, hostsStore: rank === 0 }, device } } as Job
+    const own = { ...job, rank: { group: { ...group, rank, hostsStore: rank === 0 }, device, localRank: rank } } as Job
     const outcome = await runChild<Result>(own, rank === 0 ? context : silent, {
       ending: ending.signal,
       ranks: devices.length,
@@ -136,15 +133,6 @@ function causeOf<Result>(ends: [number, Outcome<Result>][]): Outcome<Result> {
   const error = rank === 0 ? outcome.error : failureOfRank(rank, outcome.error)
   // A rank that lost the others may find them again.
   return { kind: isLoss(outcome) ? 'crashed' : outcome.kind, error }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /**

@@ -22,8 +22,8 @@ process.on('SIGINT', () => {})
 for (const signal of ['SIGTERM', 'SIGHUP', 'SIGUSR1'] as const) process.on(signal, () => run?.stop())
 
 async function work(job: Job): Promise<void> {
-  const group = 'rank' in job ? job.rank?.group : undefined
-  const leader = group?.rank === 0 ? new Leader(group) : undefined
+  const rank = 'rank' in job ? job.rank : undefined
+  const leader = rank?.group.rank === 0 ? new Leader(rank.group, rank) : undefined
   try {
     run = start(job, leader)
     for await (const event of run) send({ type: 'event', event })
@@ -51,8 +51,8 @@ function passOnAlive(section: Section, caseId?: string): void {
 
 function start(job: Job, leader: Leader | undefined): Run<unknown> {
   if ('rank' in job && job.rank && !leader) {
-    const { group, device } = job.rank
-    return startJob((context) => followLeader(group, device, context), supervised)
+    const { group, ...place } = job.rank
+    return startJob((context) => followLeader(group, place, context), supervised)
   }
   switch (job.kind) {
     case 'plan':

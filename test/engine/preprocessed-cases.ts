@@ -2,7 +2,7 @@
 import { native } from '../../src/native/load.js'
 import { type NetworkShape, trainerConfig } from './trainer-config.js'
 
-const shape: NetworkShape = {
+export const smallShape: NetworkShape = {
   featuresPerStage: [2, 4],
   kernelSizes: [
     [3, 3, 3],
@@ -20,7 +20,7 @@ const shape: NetworkShape = {
   deepSupervisionWeights: [1],
 }
 
-export const smallConfig = trainerConfig(shape)
+export const smallConfig = trainerConfig(smallShape)
 
 /** Writes a case of 12^3 voxels with two labels into a folder, its intensities as they are. */
 export async function writeCase(folder: string, caseId: string, intensity: (label: number, index: number) => number) {
@@ -46,7 +46,7 @@ export async function writeCase(folder: string, caseId: string, intensity: (labe
       segmentationResampling: { ...resampling, isSegmentation: true, order: 1 },
     },
     labels: [1, 2],
-    patchSize: shape.patchSize,
+    patchSize: smallShape.patchSize,
     folder,
     caseId,
     geometry: {},

@@ -2,25 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { NativeTrainer } from '../../src/native/binding.js'
 import { native } from '../../src/native/load.js'
-import { type NetworkShape, trainerConfig } from './trainer-config.js'
-
-const shape: NetworkShape = {
-  featuresPerStage: [2, 4],
-  kernelSizes: [
-    [3, 3, 3],
-    [3, 3, 3],
-  ],
-  strides: [
-    [1, 1, 1],
-    [2, 2, 2],
-  ],
-  inputChannels: 1,
-  outputChannels: 3,
-  patchSize: [8, 8, 8],
-  batchSize: 2,
-  batchDice: false,
-  deepSupervisionWeights: [1],
-}
+import { smallConfig, smallShape } from './preprocessed-cases.js'
+import { trainerConfig } from './trainer-config.js'
 
 /** Names and types of a value's fields, in the form of describeConfig(). */
 function describeValue(value: unknown): unknown {
@@ -31,7 +14,7 @@ function describeValue(value: unknown): unknown {
 
 describe('configuration', () => {
   it('has the same fields in TypeScript and in C++', () => {
-    expect(describeValue(trainerConfig(shape))).toEqual(native().describeConfig())
+    expect(describeValue(smallConfig)).toEqual(native().describeConfig())
   })
 
   it.each([
@@ -43,14 +26,14 @@ describe('configuration', () => {
     ['half precision on the CPU', { precision: 'float16' }, /^precision: the CPU trains in float32/],
     ['no thread', { threads: 0 }, /^threads: expected at least 1/],
   ])('%s is one error that names it', async (_, change, message) => {
-    const config = { ...trainerConfig(shape), ...(change as object) }
+    const config = { ...smallConfig, ...(change as object) }
     await expect(native().createTrainer(config)).rejects.toThrow(message)
   })
 
   it('refuses lists that do not fit the stages', async () => {
-    const config = trainerConfig({ ...shape, strides: [[1, 1, 1]] })
+    const config = trainerConfig({ ...smallShape, strides: [[1, 1, 1]] })
     await expect(native().createTrainer(config)).rejects.toThrow(/network: .*one entry a stage/)
-    const heads = trainerConfig({ ...shape, deepSupervisionWeights: [0.5, 0.5] })
+    const heads = trainerConfig({ ...smallShape, deepSupervisionWeights: [0.5, 0.5] })
     await expect(native().createTrainer(heads)).rejects.toThrow(/deepSupervisionWeights: expected 1 entries, found 2/)
   })
 })
@@ -61,7 +44,7 @@ describe('jobs', () => {
   const window = { tileStep: 0.1, gaussian: true, mirrorAxes: [0, 1, 2] }
 
   beforeAll(async () => {
-    trainer = await native().createTrainer(trainerConfig(shape))
+    trainer = await native().createTrainer(smallConfig)
   })
   afterAll(() => trainer.dispose())
 
@@ -90,7 +73,7 @@ describe('jobs', () => {
   })
 
   it('is gone after dispose, also in the middle of a job', async () => {
-    const other = await native().createTrainer(trainerConfig(shape))
+    const other = await native().createTrainer(smallConfig)
     const running = expect(other.predict({ ...window, image })).rejects.toMatchObject({ code: 'ERR_STOPPED' })
     await other.dispose()
     await running

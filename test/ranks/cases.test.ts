@@ -2,9 +2,10 @@
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { freePort } from '../../src/ranks/free-port.js'
 import { train } from '../../src/train/jobs.js'
 import { makeSmallDataset, type SmallDataset, smallRun } from '../train/small-dataset.js'
-import { childrenOf, freePort, hasCollectives, main, start, voxgrad } from './processes.js'
+import { childrenOf, hasCollectives, main, start, voxgrad } from './processes.js'
 
 let dataset: SmallDataset
 let run: string

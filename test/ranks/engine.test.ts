@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ExchangeReport, TrainerConfig } from '../../src/native/binding.js'
 import { native } from '../../src/native/load.js'
-import { ordinary, writeCase } from '../engine/preprocessed-cases.js'
+import { freePort } from '../../src/ranks/free-port.js'
+import { ordinary, smallShape, writeCase } from '../engine/preprocessed-cases.js'
 import { type NetworkShape, trainerConfig } from '../engine/trainer-config.js'
-import { freePort } from './free-port.js'
 import type { RankJob, RankResult } from './rank.js'
 
 let folder: string
@@ -21,23 +21,7 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
-const shape: NetworkShape = {
-  featuresPerStage: [4, 8],
-  kernelSizes: [
-    [3, 3, 3],
-    [3, 3, 3],
-  ],
-  strides: [
-    [1, 1, 1],
-    [2, 2, 2],
-  ],
-  inputChannels: 1,
-  outputChannels: 3,
-  patchSize: [8, 8, 8],
-  batchSize: 4,
-  batchDice: false,
-  deepSupervisionWeights: [1],
-}
+const shape: NetworkShape = { ...smallShape, featuresPerStage: [4, 8], batchSize: 4 }
 
 /** The ranks' reports, each as a promise. */
 async function startRanks(

@@ -1,6 +1,6 @@
 // Which rank a process is, by torchrun's and Slurm's variables, and what --devices means.
 import { describe, expect, test } from 'vitest'
-import { localRanksOf } from '../../src/ranks/devices.js'
+import { deviceOfRank, localRanksOf } from '../../src/ranks/devices.js'
 import { placeOfEnvironment } from '../../src/ranks/environment.js'
 
 const meeting = { MASTER_ADDR: 'node7', MASTER_PORT: '29500' }
@@ -59,4 +59,14 @@ describe('--devices', () => {
   ])('%s on %s is refused', (text, device) => {
     expect(() => localRanksOf(text, device)).toThrow(/--devices: expected a number of /)
   })
+})
+
+test.each([
+  [{ localRank: 0, device: 'cuda:2' }, 'cuda', 'cuda:2'],
+  [{ localRank: 1, device: 'cpu' }, 'cpu', 'cpu'],
+  [{ localRank: 3 }, 'cuda', 'cuda:3'],
+  [{ localRank: 3 }, 'cuda:1', 'cuda:1'],
+  [{ localRank: 3 }, 'cpu', 'cpu'],
+])('the device of rank %j of a run on %s is %s', (place, configured, expected) => {
+  expect(deviceOfRank(place, configured)).toBe(expected)
 })

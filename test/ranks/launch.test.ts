@@ -4,10 +4,11 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { native } from '../../src/native/load.js'
+import { freePort } from '../../src/ranks/free-port.js'
 import type { EpochLine } from '../../src/train/events.js'
 import { train } from '../../src/train/jobs.js'
 import { makeSmallDataset, regionsWithIgnore, type SmallDataset, smallRun } from '../train/small-dataset.js'
-import { childrenOf, freePort, hasCollectives, main, start, torchrun, voxgrad } from './processes.js'
+import { childrenOf, hasCollectives, main, start, torchrun, voxgrad } from './processes.js'
 
 let dataset: SmallDataset
 beforeAll(async () => {

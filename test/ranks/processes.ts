@@ -4,8 +4,6 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { native } from '../../src/native/load.js'
 
-export { freePort } from './free-port.js'
-
 export const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 /** Whether the addon can train on several ranks. */
 export const hasCollectives = native().versions().collectives.includes('gloo')

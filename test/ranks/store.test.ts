@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import type { RanksConfig } from '../../src/native/binding.js'
 import { native } from '../../src/native/load.js'
-import { freePort } from './free-port.js'
+import { freePort } from '../../src/ranks/free-port.js'
 
 /** 1,000 rounds in all. One conversation fewer than Node's pool has threads, as each holds one while it waits. */
 const conversations = 3
